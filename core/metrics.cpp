@@ -1,0 +1,43 @@
+#include "core/metrics.hpp"
+
+namespace core {
+namespace {
+
+constexpr std::array<CounterInfo, static_cast<std::size_t>(Counter::count_)> kInfo{{
+    {"connections_total", "Client connections accepted", ""},
+    {"connections_refused_total", "Clients refused at connect (caps, memory, draining)", "a steady rise"},
+    {"sessions_open", "Client sessions open now", "near limits.connections"},
+    {"commands_bad_total", "Commands refused for syntax, order or length", ""},
+    {"commands_bare_line_end_total", "Command lines ended by a bare LF or CR", ""},
+    {"smuggling_attempts_total", "False ends of data followed by commands", "any: somebody is probing"},
+    {"messages_accepted_total", "Messages whose data were received whole", ""},
+    {"messages_forwarded_total", "Messages the destinations took (250)", "zero while messages are accepted"},
+    {"messages_rejected_total", "Messages refused for good (5xx) after the data", ""},
+    {"messages_deferred_total", "Messages put off (4xx) after the data", "more than the forwarded ones"},
+    {"messages_dropped_total", "Messages dropped by rule", ""},
+    {"recipients_unknown_total", "Recipients refused as unknown", ""},
+    {"dup_possible_total", "Deliveries whose outcome stayed unknown after the final dot", "any steady rate"},
+    {"tls_in_total", "Inbound TLS sessions", ""},
+    {"tls_in_failed_total", "Inbound TLS handshakes that failed", ""},
+    {"tls_out_total", "Upstream TLS sessions", ""},
+    {"tls_out_failed_total", "Upstream TLS handshakes that failed", "a steady rise"},
+    {"upstream_connects_total", "Upstream connections opened", ""},
+    {"upstream_reused_total", "Transactions sent over a kept upstream connection", ""},
+    {"upstream_connect_failed_total", "Upstream addresses that did not connect", "a steady rise"},
+    {"upstream_replies_bad_total", "Upstream replies that broke the grammar", "any: look at the log"},
+    {"upstream_about_us_total", "Upstream refusals that are about us, not the message", "any: our reputation suffers"},
+    {"upstream_family_retries_total", "Transactions repeated over IPv4 after an IPv6 refusal", "many: fix PTR and SPF"},
+    {"dns_queries_total", "DNS questions sent", ""},
+    {"dns_cache_hits_total", "DNS questions answered from the cache", ""},
+    {"dns_timeouts_total", "DNS questions no server answered in time", "a steady rise"},
+    {"dns_bad_answers_total", "DNS answers dropped as malformed or not ours", "many: somebody is spoofing"},
+    {"spilled_messages_total", "Messages that grew beyond limits.spill_above", ""},
+    {"memory_refused_total", "Transactions refused for lack of memory or spill space (452)", "any: raise limits.memory"},
+    {"internal_errors_total", "Sessions ended by a bug of ours (421)", "any: report it"},
+}};
+
+}  // namespace
+
+const CounterInfo& info(Counter counter) { return kInfo[static_cast<std::size_t>(counter)]; }
+
+}  // namespace core
