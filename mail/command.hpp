@@ -1,0 +1,85 @@
+// SMTP commands: one line in, one value out (RFC 5321 §4.1, with the parameters of the extensions offered). Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "mail/address.hpp"
+#include "mail/reply.hpp"
+
+namespace mail {
+
+// RFC 5321 §4.5.3.1.4 asks for 512; longer parameters (ORCPT, ENVID, SMTPUTF8) need more (threats RS-04).
+inline constexpr std::size_t kMaxCommandLine = 2048;
+
+enum class Body { unspecified, seven_bit, eight_bit };
+
+// RFC 3461 §4.1, as a set of bits.
+struct Notify {
+  bool given = false, never = false, success = false, failure = false, delay = false;
+  friend bool operator==(const Notify&, const Notify&) = default;
+};
+
+struct HeloCommand {
+  std::string domain;  // as given: a name, a literal, or whatever lax clients send (printable ASCII, or UTF-8)
+  bool extended = false;  // EHLO
+};
+struct MailCommand {
+  ReversePath from;
+  std::optional<std::uint64_t> size;  // RFC 1870
+  Body body = Body::unspecified;      // RFC 6152
+  bool smtputf8 = false;              // RFC 6531
+  bool requiretls = false;            // RFC 8689
+  enum class Ret { unspecified, full, headers } ret = Ret::unspecified;  // RFC 3461
+  std::string envid;                                                    // decoded from xtext
+};
+struct RcptCommand {
+  ForwardPath to;
+  Notify notify;
+  std::string orcpt_type, orcpt;  // decoded from xtext / utf-8-addr-xtext
+};
+struct DataCommand {};
+struct BdatCommand {
+  std::uint64_t size = 0;  // octets, at most 2^63-1
+  bool last = false;
+};
+struct RsetCommand {};
+struct NoopCommand {};
+struct QuitCommand {};
+struct StartTlsCommand {};
+struct VrfyCommand {
+  std::string argument;
+};
+struct HelpCommand {};
+// EXPN, ETRN, TURN, SEND, ...: known, not implemented (502 5.5.1).
+struct UnimplementedCommand {
+  std::string verb;
+};
+
+using Command = std::variant<HeloCommand, MailCommand, RcptCommand, DataCommand, BdatCommand, RsetCommand, NoopCommand,
+                             QuitCommand, StartTlsCommand, VrfyCommand, HelpCommand, UnimplementedCommand>;
+
+// Why a line is no command we take: the reply to give, and whether the connection must end (HTTP, TLS: SM-13).
+struct CommandError {
+  Reply reply;
+  bool close = false;
+};
+
+struct CommandContext {
+  bool extended = false;    // EHLO was said: parameters may come
+  bool offered_dsn = false;  // RET, ENVID, NOTIFY, ORCPT are parsed always; false only changes what EHLO says
+  bool offered_requiretls = false;
+};
+
+// `line` without its line end. Unknown verbs give 500 5.5.2; bad syntax 501 5.5.4 (5.1.7 / 5.1.3 for addresses);
+// unknown or unoffered parameters 555 5.5.4; 8-bit octets without SMTPUTF8 553 5.6.7 (RFC 6531 §3.5); NUL 500 5.5.2.
+std::variant<Command, CommandError> parse_command(std::string_view line, const CommandContext& context);
+
+// RFC 3461 §4: "+2B" for "+", and so on.
+std::string encode_xtext(std::string_view text);
+core::Result<std::string> decode_xtext(std::string_view text);
+
+}  // namespace mail
