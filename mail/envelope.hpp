@@ -14,10 +14,10 @@ namespace mail {
 enum class Scope { recipient, message, address, host, destination };
 
 // Result of one recipient. `unknown`: the connection was lost after our final dot (RFC 1047): nobody can tell.
-enum class Result { delivered, deferred, failed, unknown, late };
+enum class Fate { delivered, deferred, failed, unknown, late };
 
 struct Outcome {
-  Result result = Result::deferred;
+  Fate fate = Fate::deferred;
   Scope scope = Scope::recipient;
   Reply reply;            // the peer's own, or ours where there was none
   bool from_peer = false;  // reply is the peer's

@@ -1,0 +1,41 @@
+// DNS questions and answers as plain values: what pure evaluators (SPF, DKIM, DMARC, routing) see of DNS.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/ip.hpp"
+
+namespace dns {
+
+enum class Type : std::uint16_t { a = 1, cname = 5, ptr = 12, mx = 15, txt = 16, aaaa = 28, tlsa = 52 };
+
+struct Question {
+  std::string name;  // lower case, without trailing dot, A-labels
+  Type type = Type::a;
+  friend bool operator==(const Question&, const Question&) = default;
+};
+
+// no_data: the name exists without such records; failure: SERVFAIL, REFUSED, timeout, garbage (never proof of absence).
+enum class Status { ok, no_data, nx_domain, failure };
+
+struct Mx {
+  std::uint16_t preference = 0;
+  std::string host;  // lower case, without trailing dot; "" is the null MX (RFC 7505)
+  friend bool operator==(const Mx&, const Mx&) = default;
+};
+
+struct Answer {
+  Status status = Status::failure;
+  bool authenticated = false;  // AD bit
+  std::uint32_t ttl = 0;       // seconds; of the smallest record, or of the negative answer
+  std::vector<core::IpAddress> addresses;  // A, AAAA
+  std::vector<Mx> mx;                      // in the order of the answer
+  std::vector<std::string> names;          // CNAME, PTR
+  std::vector<std::string> texts;          // TXT, character-strings joined
+  std::vector<std::string> raw;            // TLSA rdata
+  std::string error;                       // for logs: "timeout", "SERVFAIL", ...
+};
+
+}  // namespace dns

@@ -1,0 +1,52 @@
+// TLS contexts, built once: what a listener offers and how we behave as a client. No OpenSSL type leaves net/.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+
+namespace net {
+
+struct CertificateFiles {
+  std::string certificate;  // PEM chain
+  std::string key;          // PEM
+};
+
+struct TlsServerSettings {
+  std::vector<CertificateFiles> pairs;  // the first is the default; others by SNI and key type
+  std::string min_version = "1.2";      // 1.1 | 1.2 | 1.3
+  std::string ciphers, ciphersuites;
+  std::string listener_name;  // session id context: no resumption across listeners (TL-06)
+};
+
+// Immutable once made; shared by the sessions of a configuration snapshot.
+class TlsServer {
+ public:
+  // Reads and checks the pairs. The error text names the file and what is wrong (TL-09).
+  static std::shared_ptr<const TlsServer> make(const TlsServerSettings& settings, std::string& error);
+  ~TlsServer();
+
+ private:
+  friend class Stream;
+  struct Impl;
+  explicit TlsServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+class TlsClient {
+ public:
+  enum class Verify { none, required };
+  // `ca_file` empty: the system's roots, loaded only when `verify` is required (38 ms).
+  static std::shared_ptr<const TlsClient> make(Verify verify, const std::string& ca_file, std::string& error);
+  ~TlsClient();
+
+ private:
+  friend class Stream;
+  struct Impl;
+  explicit TlsClient(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace net
