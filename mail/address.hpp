@@ -58,7 +58,8 @@ core::Result<ForwardPath> parse_forward_path(std::string_view text, Utf8 utf8);
 
 // A domain name by RFC 5321 (letters, digits, hyphens inside labels, 63/255 octets; U-labels when utf8), no literal.
 bool is_domain(std::string_view text, Utf8 utf8 = Utf8::no);
-// "[192.0.2.1]", "[IPv6:...]" or a General-address-literal.
+// "[192.0.2.1]" or "[IPv6:...]"; a General-address-literal needs a registered tag, and no other tag was ever
+// registered.
 bool is_address_literal(std::string_view text);
 
 }  // namespace mail

@@ -24,17 +24,17 @@ struct Notify {
 };
 
 struct HeloCommand {
-  std::string domain;  // as given: a name, a literal, or whatever lax clients send (printable ASCII, or UTF-8)
+  std::string domain;     // as given: a name, a literal, or whatever lax clients send, in printable ASCII (SM-14)
   bool extended = false;  // EHLO
 };
 struct MailCommand {
   ReversePath from;
-  std::optional<std::uint64_t> size;  // RFC 1870
-  Body body = Body::unspecified;      // RFC 6152
-  bool smtputf8 = false;              // RFC 6531
-  bool requiretls = false;            // RFC 8689
+  std::optional<std::uint64_t> size;                                     // RFC 1870
+  Body body = Body::unspecified;                                         // RFC 6152
+  bool smtputf8 = false;                                                 // RFC 6531
+  bool requiretls = false;                                               // RFC 8689
   enum class Ret { unspecified, full, headers } ret = Ret::unspecified;  // RFC 3461
-  std::string envid;                                                    // decoded from xtext
+  std::string envid;                                                     // decoded from xtext
 };
 struct RcptCommand {
   ForwardPath to;
@@ -69,16 +69,18 @@ struct CommandError {
 };
 
 struct CommandContext {
-  bool extended = false;    // EHLO was said: parameters may come
+  bool extended = false;     // EHLO was said: parameters may come
   bool offered_dsn = false;  // RET, ENVID, NOTIFY, ORCPT are parsed always; false only changes what EHLO says
   bool offered_requiretls = false;
+  bool smtputf8 = false;  // the open transaction's MAIL said SMTPUTF8: RCPT may hold UTF-8 (RFC 6531 §3.4)
 };
 
 // `line` without its line end. Unknown verbs give 500 5.5.2; bad syntax 501 5.5.4 (5.1.7 / 5.1.3 for addresses);
-// unknown or unoffered parameters 555 5.5.4; 8-bit octets without SMTPUTF8 553 5.6.7 (RFC 6531 §3.5); NUL 500 5.5.2.
+// unknown or unoffered parameters 555 5.5.4; 8-bit octets without SMTPUTF8 553 5.6.7 (RFC 6531 §3.5); NUL, CR or LF
+// 500 5.5.2; HTTP, TLS and header lines 554 5.5.1 with close (SM-13). SIZE of more than 64 bits is UINT64_MAX.
 std::variant<Command, CommandError> parse_command(std::string_view line, const CommandContext& context);
 
-// RFC 3461 §4: "+2B" for "+", and so on.
+// RFC 3461 §4: "+2B" for "+", and so on. Decoding gives any octet back, controls included: who uses it must look.
 std::string encode_xtext(std::string_view text);
 core::Result<std::string> decode_xtext(std::string_view text);
 

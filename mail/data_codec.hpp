@@ -15,8 +15,9 @@ enum class DataFault { none, bare_cr, bare_lf, nul };
 // DATA: removes dot-stuffing and finds the end. Octets may come in any slices.
 class DataDecoder {
  public:
-  // Decodes `input` and appends the message's octets to `out`; stops right after the end of data. Returns how many octets
-  // of `input` were consumed. After a fault decoding goes on (to find the true end) but nothing is appended any more.
+  // Decodes `input` and appends the message's octets to `out`; stops right after the end of data. Returns how many
+  // octets of `input` were consumed. After a fault decoding goes on (to find the true end) but nothing is appended any
+  // more.
   std::size_t feed(std::string_view input, std::string& out);
   bool done() const { return state_ == State::done; }
   DataFault fault() const { return fault_; }
@@ -30,11 +31,18 @@ class DataDecoder {
   void set_fault(DataFault fault) {
     if (fault_ == DataFault::none) fault_ = fault;
   }
+  // Where the laxest server would think it is, to recognise false ends: any of CR and LF ends a line there, and NUL is
+  // not seen.
+  enum class Lax { in_line, line_start, dot };
+  bool bulk(std::string_view block, std::string& out);
+  std::size_t careful(std::string_view block, std::string& out);
+  void step(char c, std::string& out);
+
   State state_ = State::line_start;
   DataFault fault_ = DataFault::none;
   bool false_end_ = false;
   std::uint64_t octets_ = 0;
-  std::uint32_t recent_ = 0;  // the last octets, to recognise false ends
+  Lax lax_ = Lax::line_start;
 };
 
 // BDAT: no stuffing, but the same faults are looked for across chunk borders (SM-04).
@@ -52,8 +60,9 @@ class ChunkChecker {
   bool cr_ = false, crlf_ = true;
 };
 
-// Outbound DATA: dot-stuffs without copying. `pieces` gets views into `input` (and static "."), to be written in order.
-// Asserts and reports (returns false, writes nothing) a bare CR, LF or NUL: SM-03; such a message must not be sent.
+// Outbound DATA: dot-stuffs without copying. `pieces` gets views into `input` (and into static text), to be written in
+// order; a CR at the end of `input` waits for its LF. Reports a bare CR, LF or NUL (returns false, adds nothing, and
+// goes on returning false): SM-03; such a message must not be sent.
 class DataEncoder {
  public:
   [[nodiscard]] bool encode(std::string_view input, std::vector<std::string_view>& pieces);
@@ -62,10 +71,11 @@ class DataEncoder {
   bool ends_in_crlf() const { return line_start_; }
 
  private:
-  bool line_start_ = true, cr_ = false;
+  bool line_start_ = true, cr_ = false, failed_ = false;
 };
 
-// Outbound BDAT: only the check of SM-03; false: must not be sent.
+// Outbound BDAT: only the check of SM-03; false: must not be sent. `whole_lines` does not cut a CRLF in two; its last
+// line may lack one.
 [[nodiscard]] bool is_clean(std::string_view whole_lines);
 
 }  // namespace mail

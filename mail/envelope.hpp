@@ -19,11 +19,11 @@ enum class Fate { delivered, deferred, failed, unknown, late };
 struct Outcome {
   Fate fate = Fate::deferred;
   Scope scope = Scope::recipient;
-  Reply reply;            // the peer's own, or ours where there was none
+  Reply reply;             // the peer's own, or ours where there was none
   bool from_peer = false;  // reply is the peer's
-  std::string host;       // who answered: host name, "" when nobody did
-  std::string address;    // "[::1]:25", "" when none was reached
-  std::string tls;        // "TLSv1.3 TLS_AES_256_GCM_SHA384", "" when plain
+  std::string host;        // who answered: host name, "" when nobody did
+  std::string address;     // "[::1]:25", "" when none was reached
+  std::string tls;         // "TLSv1.3 TLS_AES_256_GCM_SHA384", "" when plain
 };
 
 }  // namespace mail

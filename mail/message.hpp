@@ -1,5 +1,5 @@
-// One message: what we prepend, and the octets as received, in RAM up to a limit and in a spill file beyond (leased from
-// Budgets). This file knows where octets are; reading and writing the file is the job of whoever does I/O (Spill).
+// One message: what we prepend, and the octets as received, in RAM up to a limit and in a spill file beyond (leased
+// from Budgets). This file knows where octets are; reading and writing the file is the job of whoever does I/O (Spill).
 #pragma once
 
 #include <cstdint>

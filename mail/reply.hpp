@@ -44,12 +44,13 @@ struct Reply {
 };
 
 // A refusal of our own: `text [reason id]` (interface.md §4). `reason` is a slug of docs/replies.md.
-Reply make_refusal(int code, EnhancedCode enhanced, std::string_view text, std::string_view reason, std::string_view id);
+Reply make_refusal(int code, EnhancedCode enhanced, std::string_view text, std::string_view reason,
+                   std::string_view id);
 
 // Parses a server's reply from a byte stream. CRLF ends lines, nothing else does; a bare CR or LF, a bad code, codes
-// that differ between lines, or more than 64 KiB are Errc::protocol and the connection is of no more use (UP-02, UP-03).
-// Of long replies 4 KiB of text and the first 20 lines are kept. The enhanced code is taken from the first line that
-// has one whose class fits the code; where none fits it is X.0.0 (UP-06).
+// that differ between lines, or more than 64 KiB are Errc::protocol and the connection is of no more use (UP-02,
+// UP-03). Of long replies 4 KiB of text and the first 20 lines are kept. The enhanced code is taken from the first line
+// that has one whose class fits the code; where none fits it is X.0.0 (UP-06).
 class ReplyParser {
  public:
   static constexpr std::size_t kMaxOctets = 65536;
