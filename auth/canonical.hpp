@@ -3,12 +3,13 @@
 // CR-07). Line ends are CRLF; a bare CR or LF (which the data reader refuses anyway) counts as an ordinary octet. Pure.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "auth/digest.hpp"
 
 namespace auth {
 
@@ -44,8 +45,6 @@ class BodyCanonicalizer {
   bool cr_ = false;              // the last octet of the last slice was a CR
   std::uint64_t line_ends_ = 0;  // CRLFs held back: they only count when something follows
 };
-
-using Digest = std::array<std::uint8_t, 32>;
 
 struct BodyHash {
   Digest digest{};                // SHA-256

@@ -91,20 +91,20 @@ Secret& Secret::operator=(Secret&& other) noexcept {
 }
 
 Explained<Secret> read_secret_file(const std::string& path, const SecretUser& user) {
+  const auto wrong = [&path](std::string_view what) { return Problem{fmt::format("{}: {}", path, what)}; };
   const auto [folder, name] = split_path(path);
   const Fd dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat st{};
-  if (!dir.open() || ::fstat(dir.get(), &st) != 0) return fmt::format("{}: {}", path, reason(errno));
-  if (const auto wrong = judge_folder(st, user); !wrong.empty()) return fmt::format("{}: {}", path, wrong);
+  if (!dir.open() || ::fstat(dir.get(), &st) != 0) return wrong(reason(errno));
+  if (const auto bad = judge_folder(st, user); !bad.empty()) return wrong(bad);
 
   // O_NONBLOCK: a FIFO in the place of a key must not hang the start.
   const Fd file(::openat(dir.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file.open()) {
-    return errno == ELOOP ? fmt::format("{}: is a symbolic link; secrets must be plain files", path)
-                          : fmt::format("{}: {}", path, reason(errno));
+    return wrong(errno == ELOOP ? "is a symbolic link; secrets must be plain files" : reason(errno));
   }
-  if (::fstat(file.get(), &st) != 0) return fmt::format("{}: {}", path, reason(errno));
-  if (const auto wrong = judge_file(st, user); !wrong.empty()) return fmt::format("{}: {}", path, wrong);
+  if (::fstat(file.get(), &st) != 0) return wrong(reason(errno));
+  if (const auto bad = judge_file(st, user); !bad.empty()) return wrong(bad);
 
   std::string content(kMaxSecretFile + 1, '\0');
   std::size_t have = 0;
@@ -114,14 +114,14 @@ Explained<Secret> read_secret_file(const std::string& path, const SecretUser& us
     if (n < 0) {
       const int error = errno;
       wipe(content);
-      return fmt::format("{}: {}", path, reason(error));
+      return wrong(reason(error));
     }
     if (n == 0) break;
     have += static_cast<std::size_t>(n);
   }
   if (have > kMaxSecretFile) {
     wipe(content);
-    return fmt::format("{}: larger than {} octets", path, kMaxSecretFile);
+    return wrong(fmt::format("larger than {} octets", kMaxSecretFile));
   }
   std::string exact(content, 0, have);
   wipe(content);

@@ -13,9 +13,13 @@
 
 namespace core {
 
-// A value, or a sentence for the operator that says what is wrong and what would be right.
+// A sentence for the operator that says what is wrong and what would be right.
+struct Problem {
+  std::string text;
+};
+// A value, or what is wrong.
 template <class T>
-using Explained = boost::system::result<T, std::string>;
+using Explained = boost::system::result<T, Problem>;
 
 // Overwrites, in a way the compiler keeps, and empties.
 void wipe(std::string& text) noexcept;
