@@ -16,6 +16,7 @@ class Signal {
     notified_ = true;
     timer_.cancel();
   }
+  boost::asio::any_io_executor executor() { return timer_.get_executor(); }
   // True: notified (the notice is used up). False: the deadline passed.
   Awaitable<bool> wait(core::Deadline deadline);
 

@@ -1,5 +1,5 @@
-// Spill files: message octets that do not fit into RAM, in unlinked files of one folder, written and read by a small thread
-// pool so that no shard ever waits for a disk (architecture.md: no blocking call on a shard).
+// Spill files: message octets that do not fit into RAM, in unlinked files of one folder, written and read by a small
+// thread pool so that no shard ever waits for a disk (architecture.md: no blocking call on a shard).
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ class Spool {
   Spool(std::string folder, unsigned threads);
   ~Spool();  // joins the threads
 
-  // Appends `octets` to content.file (made when missing) and adds to content.file_size. Suspends; resumes on the caller's
-  // executor. Errors: Errc::io (disk full, ...), and then file and size are as before.
+  // Appends `octets` to content.file (made when missing) and adds to content.file_size. Suspends; resumes on the
+  // caller's executor. Errors: Errc::io (disk full, ...), and then file and size are as before.
   Awaitable<core::Result<void>> append(mail::Content& content, std::string octets);
   // Reads up to `length` octets of the file from `offset` (an offset in the file, not the message). Errors: Errc::io.
   Awaitable<core::Result<std::string>> read(const mail::Content& content, std::uint64_t offset, std::size_t length);

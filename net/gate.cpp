@@ -1,0 +1,13 @@
+#include "net/gate.hpp"
+
+namespace net {
+
+Awaitable<bool> Gate::wait(core::Deadline deadline) {
+  while (count_ > 0) {
+    const bool notified = co_await empty_.wait(deadline);
+    if (!notified) co_return count_ == 0;
+  }
+  co_return true;
+}
+
+}  // namespace net
