@@ -53,10 +53,10 @@ def show(envelope, message, original_length):
     print()
     position = 0
     for line in message.split(b"\r\n"):
-        text = line.decode("latin-1")
+        text = line.decode("utf-8", "replace")
         text = text if len(text) <= 116 else text[:113] + "..."
         mark = paint("+", "32") if position < added else " "
-        print(f"  {mark} {paint(text, '32') if position < added else text}")
+        print(f"  {mark} {paint(text, '32') if position < added else text}".rstrip())
         position += len(line) + 2
     print(f"  ({paint('+', '32')} = added by Onward; everything else is what the sender wrote, octet for octet)")
     print()
