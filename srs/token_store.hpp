@@ -25,12 +25,18 @@ class TokenStore {
   virtual std::optional<std::string> find(std::string_view token) = 0;
 };
 
-inline constexpr std::size_t kMaxTokens = 500'000;  // kept at least; twice as many lines at most
+inline constexpr std::size_t kMaxTokens =
+    500'000;  // the youngest so many are kept for sure; twice as many lines at most
 
 class TokenFile final : public TokenStore {
  public:
-  // Opens or creates the file (0600) and reads it. A torn last line is cut off, lines that are none are skipped.
-  static core::Result<std::unique_ptr<TokenFile>> open(const std::string& path, std::size_t bound = kMaxTokens);
+  // read_write: the daemon; the file is locked. read_only: commands beside a running daemon; put() is an error.
+  enum class Access { read_write, read_only };
+
+  // Opens the file (and creates it, 0600) and reads it. A torn last line is cut off, lines that are none are skipped.
+  // Keep one TokenFile over reloads: a second one in the same process is refused by the lock.
+  static core::Result<std::unique_ptr<TokenFile>> open(std::string path, Access access = Access::read_write,
+                                                       std::size_t bound = kMaxTokens);
   TokenFile(const TokenFile&) = delete;
   TokenFile& operator=(const TokenFile&) = delete;
   ~TokenFile() override;
@@ -38,27 +44,29 @@ class TokenFile final : public TokenStore {
   [[nodiscard]] core::Error put(std::string_view token, std::string_view address) override;
   std::optional<std::string> find(std::string_view token) override;
 
+  // Lines in the file, the older ones of renewed tokens included.
   std::size_t lines() const;
 
  private:
-  TokenFile(std::string path, int fd, std::size_t bound) : path_(std::move(path)), fd_(fd), bound_(bound) {}
+  TokenFile(std::string path, int fd, std::size_t bound) : path_(std::move(path)), bound_(bound), fd_(fd) {}
+  // Both are counted from the first line of the file's life, so that they stay right when old lines go.
   struct Place {
-    std::uint64_t offset = 0;  // of the line, counted from the first line ever in this file's life
-    std::uint64_t number = 0;  // of the line, likewise
+    std::uint64_t offset = 0;
+    std::uint64_t line = 0;
   };
-  core::Error load();
+  core::Error load(Access access);
+  void load_lines(std::string_view whole_lines);
   core::Error compact();
-  bool read_line(std::uint64_t offset, std::string& line) const;
+  core::Error append(std::string_view line);
 
   const std::string path_;
+  const std::size_t bound_;
   mutable std::mutex mutex_;
   int fd_;
-  const std::size_t bound_;
-  std::uint64_t base_ = 0;        // logical offset of the file's first octet
-  std::uint64_t size_ = 0;        // logical offset of its end
-  std::uint64_t first_line_ = 0;  // number of the first line in the file
-  std::uint64_t next_line_ = 0;
-  std::unordered_map<std::uint64_t, Place> index_;  // by the hash of the token
+  std::uint64_t begin_offset_ = 0, end_offset_ = 0;  // of what is in the file
+  std::uint64_t begin_line_ = 0, end_line_ = 0;
+  std::uint64_t compact_at_ = 0;                    // when end_line_ gets there
+  std::unordered_map<std::uint64_t, Place> index_;  // by the hash of the token; the line itself is the proof
 };
 
 }  // namespace srs
