@@ -14,7 +14,7 @@ enum class TlsMode { none, starttls, implicit };
 
 struct Settings {
   std::string hostname;
-  std::string help_url;  // may be ""
+  std::string help_url;                       // may be ""
   std::shared_ptr<const net::TlsServer> tls;  // null: no TLS configured
 
   std::uint64_t message_size = 26'214'400;
@@ -29,9 +29,9 @@ struct Settings {
   bool reject_early_talkers = true;
   core::Milliseconds early_talker_delay{0};
 
-  unsigned soft_errors = 10;  // from here each error reply waits 1 s (RL-13, as Postfix)
-  unsigned hard_errors = 20;  // 421 and close
-  unsigned junk_commands = 100;  // NOOP, RSET, EHLO, VRFY, HELP without mail in between (RS-03)
+  unsigned soft_errors = 10;         // from here each error reply waits 1 s (RL-13, as Postfix)
+  unsigned hard_errors = 20;         // 421 and close
+  unsigned junk_commands = 100;      // NOOP, RSET, EHLO, VRFY, HELP without mail in between (RS-03)
   unsigned unknown_recipients = 20;  // a session
   unsigned transactions = 1000;      // a session; then 421
   core::Milliseconds soft_error_delay{1000};
