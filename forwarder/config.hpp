@@ -12,8 +12,10 @@
 #include "auth/dkim_sign.hpp"
 #include "core/clock.hpp"
 #include "core/ip.hpp"
+#include "forwarder/masking.hpp"
 #include "net/tls.hpp"
 #include "policy/routes.hpp"
+#include "srs/loop_token.hpp"
 #include "srs/rewriter.hpp"
 
 namespace forwarder {
@@ -21,7 +23,6 @@ namespace forwarder {
 enum class Family { ipv4, ipv6 };
 enum class Protocol { smtp, lmtp };
 enum class UpstreamTls { none, opportunistic };
-enum class ErrorDetail { full, masked, code_only };
 
 struct Source {  // one of our addresses to send from
   core::IpAddress address;
@@ -65,6 +66,7 @@ struct Config {
   std::string help_url;
   std::shared_ptr<const policy::Routes> routes;
   std::shared_ptr<const srs::Rewriter> srs;
+  std::shared_ptr<const srs::LoopToken> loop_token;  // keyed Delivered-To (LP-02)
   std::vector<std::shared_ptr<const auth::Signer>> signers;  // [dkim]
   std::map<std::string, std::vector<std::shared_ptr<const auth::Signer>>, std::less<>> domain_signers;  // by domain name
   DeliverySettings delivery;

@@ -1,0 +1,122 @@
+// The working half of a Delivery (forwarder/engine.hpp): one coroutine that drives one destination group's transaction towards
+// what its owner asked for. Private to the engine.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "forwarder/engine.hpp"
+#include "mail/data_codec.hpp"
+
+namespace forwarder {
+
+// Reads a parcel's octets in order: prefix, then the content without the cuts, in slices.
+class ParcelReader {
+ public:
+  ParcelReader(std::shared_ptr<const Parcel> parcel, net::Spool& spool);
+  // The next slice, valid until the next call; empty at the end. Errors: Errc::io.
+  net::Awaitable<core::Result<std::string_view>> next();
+  bool at_end() const { return offset_ >= total_ && prefix_done_; }
+
+ private:
+  std::shared_ptr<const Parcel> parcel_;
+  net::Spool& spool_;
+  std::string file_slice_;
+  std::uint64_t offset_ = 0;  // in the content
+  std::uint64_t total_;
+  std::size_t cut_ = 0;
+  bool prefix_done_ = false;
+};
+
+class Attempt : public std::enable_shared_from_this<Attempt> {
+ public:
+  struct Recipient {
+    mail::Mailbox to;
+    bool withdrawn = false;
+    bool asked = false;     // in the transaction that is open now
+    std::size_t index = 0;  // of its reply in the dialogue
+    std::optional<mail::Outcome> verdict;  // of RCPT; fate delivered means accepted
+    std::optional<mail::Outcome> outcome;  // of the whole
+    bool pending() const { return !withdrawn && !outcome && (!verdict || verdict->fate == mail::Fate::delivered); }
+    bool accepted() const { return pending() && verdict; }
+  };
+
+  Attempt(Engine& engine, Order order, core::Log log);
+  // The coroutine; holds `self` until there is nothing left to do.
+  static net::Awaitable<void> run(std::shared_ptr<Attempt> self);
+
+  // Owner's side.
+  std::size_t add(mail::Mailbox to);
+  void begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8);
+  void send_dot();
+  void retry_other_family();
+  void abandon();
+
+  std::vector<Recipient> recipients;
+  net::Signal changed;  // notified whenever the owner may find something new
+  bool reached = false;
+  bool body_ready = false;  // everything but the dot is out, or nobody is left to wait for
+  bool finished = false;    // every recipient has its outcome
+  bool dot_sent = false;
+  bool family_refused = false;
+
+ private:
+  enum class Wish { recipients, body, dot };
+  net::Awaitable<void> step();
+  net::Awaitable<void> converge();
+  net::Awaitable<std::unique_ptr<Upstream>> take_session();
+  net::Awaitable<bool> take_slots();
+  net::Awaitable<std::unique_ptr<Upstream>> open_next();
+  net::Awaitable<void> send_body();
+  net::Awaitable<bool> open_data();
+  net::Awaitable<bool> stream_slices();
+  net::Awaitable<bool> early_reply();
+  net::Awaitable<void> finish();
+  net::Awaitable<void> release();
+
+  bool read_verdicts();
+  bool unasked() const;
+  bool any_accepted() const;
+  void settle_pending(const Judgement& judgement);
+  void settle_pending_own(mail::Fate fate, mail::Reply reply);
+  void failed_here(const Judgement& judgement);
+  void drop_session();
+  bool refused_for_utf8();
+  mail::Outcome outcome_of(const Judgement& judgement) const;
+  Judgement blame(Stage stage, const mail::Reply* reply, core::Error error);
+  core::Milliseconds command_timeout() const { return order_.config->delivery.command_timeout; }
+
+  Engine& engine_;
+  Order order_;
+  core::Log log_;
+  net::Signal wake_;
+  net::Gate::Pass pass_;
+  core::Deadline deadline_;
+
+  std::unique_ptr<Upstream> upstream_;
+  Slots::Share share_;
+  bool mail_said_ = false, utf8_said_ = false, in_body_ = false, reused_ = false, allow_kept_ = true, abandoned_ = false;
+  core::Deadline lease_ = core::Deadline::never();
+
+  // Where to try next.
+  bool hosts_known_ = false, ipv4_only_ = false;
+  std::vector<Host> hosts_;
+  std::size_t next_host_ = 0;
+  std::string host_name_;
+  Addresses addresses_, all_addresses_, seen_;
+  std::optional<Judgement> last_;      // why the last candidate failed
+  std::string last_host_;
+  std::optional<Endpoint> last_endpoint_;
+
+  Wish wish_ = Wish::recipients;
+  std::shared_ptr<const Parcel> parcel_;
+  std::unique_ptr<ParcelReader> reader_;
+  bool needs_utf8_ = false, by_chunks_ = false;
+  mail::DataEncoder encoder_;
+  mail::ChunkChecker checker_;
+  std::vector<std::string_view> held_;  // encoded octets that leave together with the dot
+};
+
+}  // namespace forwarder

@@ -1,0 +1,151 @@
+#include "forwarder/engine.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include "forwarder/attempt.hpp"
+
+namespace forwarder {
+namespace {
+
+// How long a destination's refusal of our IPv6 address is remembered, and of how many destinations.
+constexpr std::chrono::hours kRefusalMemory{1};
+constexpr std::size_t kRefusalsRemembered = 10'000;
+
+}  // namespace
+
+// ---- Engine
+
+Engine::Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
+               core::Random& random, core::Metrics& metrics)
+    : executor_(executor),
+      resolver_(resolver),
+      spool_(spool),
+      slots_(slots),
+      random_(random),
+      metrics_(metrics),
+      pool_(executor, slots),
+      gate_(executor) {}
+
+Delivery Engine::start(Order order, const core::Log& log) {
+  auto attempt = std::make_shared<Attempt>(*this, std::move(order), log);
+  core::Log own = log;
+  auto done = [this, own](const std::exception_ptr& error) {
+    if (!error) return;
+    metrics_.add(core::Counter::internal_errors);
+    own.error("internal_error", {{"where", "attempt"}});
+  };
+  auto work = Attempt::run(attempt);
+  boost::asio::co_spawn(executor_, std::move(work), std::move(done));
+  return Delivery(std::move(attempt));
+}
+
+void Engine::reset() {
+  pool_.clear();
+  ipv6_refused_.clear();
+}
+
+bool Engine::ipv6_refused(const std::string& key) const {
+  const auto found = ipv6_refused_.find(key);
+  return found != ipv6_refused_.end() && found->second > core::Steady::now();
+}
+
+void Engine::remember_ipv6_refusal(const std::string& key) {
+  const auto now = core::Steady::now();
+  if (ipv6_refused_.size() >= kRefusalsRemembered) {
+    std::erase_if(ipv6_refused_, [now](const auto& entry) { return entry.second <= now; });
+    if (ipv6_refused_.size() >= kRefusalsRemembered) ipv6_refused_.erase(ipv6_refused_.begin());
+  }
+  ipv6_refused_[key] = now + kRefusalMemory;
+}
+
+std::vector<std::string> Engine::ipv4_only_targets() const {
+  std::vector<std::string> out;
+  for (const auto& [key, until] : ipv6_refused_) {
+    if (until > core::Steady::now()) out.push_back(key);
+  }
+  return out;
+}
+
+// ---- Delivery
+
+Delivery::Delivery(std::shared_ptr<Attempt> attempt) : attempt_(std::move(attempt)) {}
+
+Delivery& Delivery::operator=(Delivery&& other) noexcept {
+  if (this != &other) {
+    abort();
+    attempt_ = std::move(other.attempt_);
+  }
+  return *this;
+}
+
+Delivery::~Delivery() { abort(); }
+
+void Delivery::abort() {
+  if (const auto attempt = std::move(attempt_)) attempt->abandon();
+  attempt_.reset();
+}
+
+std::size_t Delivery::add_recipient(mail::Mailbox to) { return attempt_->add(std::move(to)); }
+
+net::Awaitable<std::optional<mail::Outcome>> Delivery::recipient_verdict(std::size_t index, core::Deadline deadline) {
+  while (!attempt_->recipients[index].verdict) {
+    if (!co_await attempt_->changed.wait(deadline)) break;
+  }
+  co_return attempt_->recipients[index].verdict;
+}
+
+bool Delivery::reached() const { return attempt_->reached; }
+
+std::optional<mail::Outcome> Delivery::known(std::size_t index) const { return attempt_->recipients[index].verdict; }
+
+void Delivery::withdraw(std::size_t index) { attempt_->recipients[index].withdrawn = true; }
+
+void Delivery::begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8) {
+  attempt_->begin_body(std::move(parcel), needs_smtputf8);
+}
+
+net::Awaitable<bool> Delivery::ready(core::Deadline deadline) {
+  while (!attempt_->body_ready) {
+    if (!co_await attempt_->changed.wait(deadline)) break;
+  }
+  co_return attempt_->body_ready;
+}
+
+bool Delivery::wants_dot() const {
+  if (!attempt_->body_ready || attempt_->finished) return false;
+  for (const auto& recipient : attempt_->recipients) {
+    if (recipient.accepted()) return true;
+  }
+  return false;
+}
+
+void Delivery::send_dot() { attempt_->send_dot(); }
+
+net::Awaitable<std::optional<std::vector<mail::Outcome>>> Delivery::wait(core::Deadline deadline) {
+  while (!attempt_->finished) {
+    if (!co_await attempt_->changed.wait(deadline)) co_return std::nullopt;
+  }
+  co_return outcomes_so_far();
+}
+
+std::vector<mail::Outcome> Delivery::outcomes_so_far() const {
+  std::vector<mail::Outcome> outcomes;
+  for (const auto& recipient : attempt_->recipients) {
+    if (recipient.outcome) {
+      outcomes.push_back(*recipient.outcome);
+      continue;
+    }
+    mail::Outcome open;
+    open.fate = attempt_->dot_sent ? mail::Fate::late : mail::Fate::deferred;
+    open.scope = mail::Scope::message;
+    open.reply = mail::Reply(451, {4, 4, 1}, "The destination did not answer in time");
+    outcomes.push_back(std::move(open));
+  }
+  return outcomes;
+}
+
+bool Delivery::other_family_may_help() const { return attempt_->finished && attempt_->family_refused; }
+
+void Delivery::retry_other_family() { attempt_->retry_other_family(); }
+
+}  // namespace forwarder

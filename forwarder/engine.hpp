@@ -1,0 +1,121 @@
+// The only code that speaks SMTP and LMTP outwards. Engine::start() hands out a Delivery: one destination group's
+// transaction, in stages, so that our client hears each answer when it comes and decides when the final dot goes out.
+//
+// Behind a Delivery works an Attempt, a coroutine of its own that drives towards what the owner asked for. The owner waits for
+// it with deadlines; nothing is lost when a waiter stops waiting. Dropping a Delivery before the dot leaves no copy behind;
+// after the dot the Attempt goes on by itself until the answer, the loss of the connection or 10 minutes (promise.md I4).
+// Threads: engine, deliveries and attempts of one shard.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/log.hpp"
+#include "core/metrics.hpp"
+#include "core/random.hpp"
+#include "forwarder/config.hpp"
+#include "forwarder/next_hop.hpp"
+#include "forwarder/pool.hpp"
+#include "forwarder/slots.hpp"
+#include "mail/envelope.hpp"
+#include "mail/message.hpp"
+#include "net/gate.hpp"
+#include "net/spool.hpp"
+
+namespace forwarder {
+
+// A message ready to leave, shared by the groups of one transaction. Immutable.
+struct Parcel {
+  mail::Message message;
+  std::unique_ptr<const mail::Content> content;  // what message.content points to
+};
+
+// What a Delivery needs to know at start.
+struct Order {
+  std::shared_ptr<const Config> config;
+  Target target;
+  mail::ReversePath from;       // the SRS sender
+  std::uint64_t declared_size = 0;  // the client's SIZE=, 0 when none
+  bool eight_bit = false;       // the client said BODY=8BITMIME
+  bool smtputf8 = false;        // the client said SMTPUTF8
+  core::IpAddress client;       // its network: what shares are counted by
+};
+
+class Attempt;
+
+class Delivery {
+ public:
+  Delivery() = default;
+  explicit Delivery(std::shared_ptr<Attempt> attempt);
+  Delivery(Delivery&&) noexcept = default;
+  Delivery& operator=(Delivery&& other) noexcept;
+  ~Delivery();
+  explicit operator bool() const { return attempt_ != nullptr; }
+
+  // Adds a recipient; the upstream is asked at once (unless the body has begun). Returns its index.
+  std::size_t add_recipient(mail::Mailbox to);
+  // Waits until the upstream has answered this RCPT; nothing at the deadline. fate delivered: accepted.
+  net::Awaitable<std::optional<mail::Outcome>> recipient_verdict(std::size_t index, core::Deadline deadline);
+  // Is a session with the next hop open (or kept for us): a silent one is "slow", none is "unreachable" (C.3.1).
+  bool reached() const;
+  // The upstream's verdict so far; empty: not known.
+  std::optional<mail::Outcome> known(std::size_t index) const;
+  // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.
+  void withdraw(std::size_t index);
+
+  // Sends everything but the final dot (takes a session again when the lease was given back, and repeats MAIL and RCPT).
+  void begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8);
+  // True: all is sent and the dot is held, or every recipient has failed. False: not yet, at the deadline.
+  net::Awaitable<bool> ready(core::Deadline deadline);
+  // Does any recipient still hang on the dot?
+  bool wants_dot() const;
+  void send_dot();
+  // Outcome per recipient in the order they were added; nothing at the deadline, and may then be called again.
+  net::Awaitable<std::optional<std::vector<mail::Outcome>>> wait(core::Deadline deadline);
+  // What would be said of each recipient if waiting ended now: `late` where the dot is out, `deferred` where it is not.
+  std::vector<mail::Outcome> outcomes_so_far() const;
+  // After wait(): the refusal was about our IPv6 address, and IPv4 has not been tried (interface.md §6.8).
+  bool other_family_may_help() const;
+  // Offers the same message over IPv4: ready(), send_dot(), wait() follow again.
+  void retry_other_family();
+  // Before the dot: the transaction is reset, nothing stays.
+  void abort();
+
+ private:
+  std::shared_ptr<Attempt> attempt_;
+};
+
+class Engine {
+ public:
+  Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
+         core::Random& random, core::Metrics& metrics);
+
+  // Begins one group's transaction. Nothing is sent before the first recipient is added.
+  Delivery start(Order order, const core::Log& log);
+  // After a reload: kept sessions are closed, remembered families forgotten.
+  void reset();
+  // Attempts in flight; close() and wait() for shutdown.
+  net::Gate& gate() { return gate_; }
+  Pool& pool() { return pool_; }
+  // Targets whose IPv6 is known to refuse us, for `status`.
+  std::vector<std::string> ipv4_only_targets() const;
+
+ private:
+  friend class Attempt;
+  boost::asio::any_io_executor executor_;
+  dns::Resolver& resolver_;
+  net::Spool& spool_;
+  Slots& slots_;
+  core::Random& random_;
+  core::Metrics& metrics_;
+  Pool pool_;
+  net::Gate gate_;
+  std::map<std::string, core::Steady::time_point> ipv6_refused_;  // target -> until when; bounded
+  bool ipv6_refused(const std::string& key) const;
+  void remember_ipv6_refusal(const std::string& key);
+};
+
+}  // namespace forwarder

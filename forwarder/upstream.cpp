@@ -1,0 +1,250 @@
+#include "forwarder/upstream.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/this_coro.hpp>
+
+namespace forwarder {
+
+net::Awaitable<core::Result<void>> Upstream::exchange(core::Deadline deadline) {
+  while (dialogue.awaiting() > 0) {
+    const std::string out = dialogue.take_output();
+    if (!out.empty()) {
+      const auto written = co_await stream->write(out, deadline);
+      // A peer that refuses early and closes may have said why: what it said is read below before the error counts.
+      if (!written && stream->buffered().empty() && !stream->readable()) co_return written.error();
+    }
+    if (stream->buffered().empty()) {
+      const auto filled = co_await stream->fill(deadline);
+      if (!filled) co_return filled.error();
+    }
+    const auto octets = stream->buffered();
+    const bool whole_line = octets.ends_with('\n');
+    const bool tls_next = dialogue.stage() == Stage::starttls;
+    const auto received = dialogue.receive(octets);
+    stream->consume(octets.size());
+    if (!received) co_return received.error();
+    // TL-03: whatever follows the 220 of STARTTLS was not protected and must not be read as protected.
+    if (tls_next && dialogue.starttls_reply() && !whole_line) co_return core::make_error_code(core::Errc::protocol);
+  }
+  co_return core::Result<void>();
+}
+
+Trouble Upstream::trouble(Stage stage, const mail::Reply* reply, core::Error error) const {
+  Trouble t;
+  t.stage = stage;
+  t.reply = reply;
+  t.error = error;
+  t.peer = endpoint.address;
+  t.source = stream->local_address();
+  t.helo = helo;
+  return t;
+}
+
+namespace {
+
+const Source* pick_source(const DeliverySettings& delivery, bool v6, core::Random& random) {
+  const auto& pool = v6 ? delivery.source_ipv6 : delivery.source_ipv4;
+  if (pool.empty()) return nullptr;
+  return &pool[static_cast<std::size_t>(random.below(pool.size()))];
+}
+
+std::string helo_for(const OpenSettings& settings, const core::IpAddress& local) {
+  for (const auto* pool : {&settings.delivery->source_ipv4, &settings.delivery->source_ipv6}) {
+    for (const auto& source : *pool) {
+      if (source.address == local && !source.helo.empty()) return source.helo;
+    }
+  }
+  return settings.hostname;
+}
+
+// One try on one connection; `plain`: do not use STARTTLS.
+enum class TlsUse { as_offered, never };
+
+struct HelloResult {
+  std::unique_ptr<Upstream> upstream;
+  Judgement judgement;
+  bool handshake_failed = false;
+};
+
+net::Awaitable<HelloResult> say_hello(const OpenSettings& settings, std::unique_ptr<net::Stream> stream, std::string host,
+                                      Endpoint endpoint, TlsUse tls, core::Metrics& metrics, core::Deadline deadline) {
+  const auto kind = settings.protocol == Protocol::lmtp ? ClientDialogue::Kind::lmtp : ClientDialogue::Kind::smtp;
+  HelloResult result;
+  auto up = std::make_unique<Upstream>(std::move(stream), kind, std::string());
+  up->host = std::move(host);
+  up->endpoint = endpoint;
+  up->helo = helo_for(settings, up->stream->local_address());
+  up->dialogue = ClientDialogue(kind, up->helo);
+  const auto limit = [&] { return deadline.within(settings.delivery->command_timeout); };
+
+  // Greeting.
+  auto said = co_await up->exchange(limit());
+  auto stage = Stage::greeting;
+  const mail::Reply* reply = up->dialogue.greeting_reply() ? &*up->dialogue.greeting_reply() : nullptr;
+  if (said && reply != nullptr && reply->positive()) {
+    up->dialogue.hello();
+    said = co_await up->exchange(limit());
+    stage = Stage::hello;
+    reply = up->dialogue.hello_reply() ? &*up->dialogue.hello_reply() : nullptr;
+  }
+  if (!said || reply == nullptr || !reply->positive()) {
+    if (!said && said.error() == core::Errc::protocol) metrics.add(core::Counter::upstream_replies_bad);
+    result.judgement = judge(up->trouble(stage, said ? reply : nullptr, said ? core::Error() : said.error()));
+    co_return result;
+  }
+  const bool want_tls = settings.tls == UpstreamTls::opportunistic && tls == TlsUse::as_offered &&
+                        up->dialogue.capabilities().starttls && settings.tls_client != nullptr;
+  if (!want_tls) {
+    result.upstream = std::move(up);
+    co_return result;
+  }
+
+  up->dialogue.starttls();
+  said = co_await up->exchange(limit());
+  if (!said) {
+    result.judgement = judge(up->trouble(Stage::starttls, nullptr, said.error()));
+    co_return result;
+  }
+  if (!up->dialogue.starttls_reply() || !up->dialogue.starttls_reply()->positive()) {
+    result.upstream = std::move(up);  // offered and refused: opportunistic means plain then
+    co_return result;
+  }
+  if (!up->stream->buffered().empty() || up->stream->readable()) {  // TL-03
+    metrics.add(core::Counter::upstream_replies_bad);
+    result.judgement = judge(up->trouble(Stage::tls, nullptr, core::make_error_code(core::Errc::protocol)));
+    co_return result;
+  }
+  const std::string server_name = up->host;
+  const auto shaken = co_await up->stream->start_tls(*settings.tls_client, server_name, limit());
+  if (!shaken) {
+    metrics.add(core::Counter::tls_out_failed);
+    result.handshake_failed = true;
+    result.judgement = judge(up->trouble(Stage::tls, nullptr, shaken.error()));
+    co_return result;
+  }
+  metrics.add(core::Counter::tls_out);
+  up->dialogue.tls_started();
+  up->dialogue.hello();
+  said = co_await up->exchange(limit());
+  reply = up->dialogue.hello_reply() ? &*up->dialogue.hello_reply() : nullptr;
+  if (!said || reply == nullptr || !reply->positive()) {
+    result.judgement = judge(up->trouble(Stage::hello, said ? reply : nullptr, said ? core::Error() : said.error()));
+    co_return result;
+  }
+  result.upstream = std::move(up);
+  co_return result;
+}
+
+// What the two families' coroutines of one race share. Lives until both are through.
+struct Race {
+  explicit Race(boost::asio::any_io_executor executor) : changed(executor), second_may_start(executor) {}
+  net::Signal changed;
+  net::Signal second_may_start;
+  std::unique_ptr<net::Stream> stream;
+  Endpoint endpoint;
+  core::Error error;
+  bool over = false;
+  int running = 0;
+};
+
+struct Runner {
+  std::vector<Endpoint> todo;
+  std::vector<std::optional<core::IpAddress>> sources;
+  core::Milliseconds connect_timeout;
+  core::Deadline deadline;
+  Runner(core::Milliseconds timeout, core::Deadline d) : connect_timeout(timeout), deadline(d) {}
+};
+
+// Tries one family's addresses in turn; the first stream of the race wins.
+net::Awaitable<void> run_family(std::shared_ptr<Race> state, std::shared_ptr<Runner> runner, core::Metrics& metrics,
+                                std::shared_ptr<std::vector<Endpoint>> tried, bool waits) {
+  if (waits) co_await state->second_may_start.wait(runner->deadline);
+  for (std::size_t i = 0; i < runner->todo.size() && !state->over; ++i) {
+    const auto endpoint = runner->todo[i];
+    tried->push_back(endpoint);
+    metrics.add(core::Counter::upstream_connects);
+    auto connected = co_await net::connect(endpoint.address, endpoint.port, runner->sources[i],
+                                           runner->deadline.within(runner->connect_timeout));
+    if (state->over) co_return;  // the other family was faster; this stream closes
+    if (connected) {
+      state->over = true;
+      state->stream = std::move(*connected);
+      state->endpoint = endpoint;
+    } else {
+      metrics.add(core::Counter::upstream_connect_failed);
+      state->error = connected.error();
+      state->endpoint = endpoint;
+    }
+  }
+  --state->running;
+  state->second_may_start.notify();  // nothing left here: the other family need not wait for its turn
+  state->changed.notify();
+}
+
+}  // namespace
+
+net::Awaitable<Opened> open_session(OpenSettings settings, std::unique_ptr<net::Stream> stream, std::string host,
+                                    Endpoint endpoint, core::Metrics& metrics, core::Deadline deadline) {
+  Opened opened;
+  opened.endpoint = endpoint;
+  const std::optional<core::IpAddress> source = stream->local_address();
+  auto first = co_await say_hello(settings, std::move(stream), host, endpoint, TlsUse::as_offered, metrics, deadline);
+  if (first.handshake_failed) {
+    auto again = co_await net::connect(endpoint.address, endpoint.port, source,
+                                       deadline.within(settings.delivery->connect_timeout));
+    if (again) {
+      auto plain = std::move(*again);
+      auto second = co_await say_hello(settings, std::move(plain), host, endpoint, TlsUse::never, metrics, deadline);
+      opened.upstream = std::move(second.upstream);
+      opened.judgement = std::move(second.judgement);
+      co_return opened;
+    }
+  }
+  opened.upstream = std::move(first.upstream);
+  opened.judgement = std::move(first.judgement);
+  co_return opened;
+}
+
+net::Awaitable<Connected> race(const DeliverySettings& delivery, Addresses& addresses, core::Random& random,
+                               core::Metrics& metrics, core::Deadline deadline) {
+  const auto executor = co_await boost::asio::this_coro::executor;
+  auto state = std::make_shared<Race>(executor);
+  auto tried = std::make_shared<std::vector<Endpoint>>();
+  const bool six_first = delivery.prefer == Family::ipv6;
+  const std::vector<Endpoint>* families[] = {six_first ? &addresses.ipv6 : &addresses.ipv4,
+                                             six_first ? &addresses.ipv4 : &addresses.ipv6};
+  bool waits = false;
+  for (const auto* family : families) {
+    if (family->empty()) continue;
+    auto runner = std::make_shared<Runner>(delivery.connect_timeout, deadline);
+    runner->todo = *family;
+    for (const auto& endpoint : *family) {
+      const auto* source = pick_source(delivery, endpoint.address.is_v6(), random);
+      runner->sources.push_back(source != nullptr ? std::optional(source->address) : std::nullopt);
+    }
+    ++state->running;
+    boost::asio::co_spawn(executor, run_family(state, runner, metrics, tried, waits), boost::asio::detached);
+    waits = true;
+  }
+  if (state->running == 2 && !co_await state->changed.wait(deadline.within(delivery.race_after))) {
+    state->second_may_start.notify();
+  }
+  while (!state->stream && state->running > 0) {
+    if (!co_await state->changed.wait(deadline)) break;
+  }
+  state->over = true;
+  state->second_may_start.notify();
+  const auto was_tried = [&](const Endpoint& e) { return std::find(tried->begin(), tried->end(), e) != tried->end(); };
+  std::erase_if(addresses.ipv6, was_tried);
+  std::erase_if(addresses.ipv4, was_tried);
+  Connected connected;
+  connected.stream = std::move(state->stream);
+  connected.endpoint = state->endpoint;
+  connected.error = connected.stream ? core::Error()
+                    : state->error   ? state->error
+                                     : core::Error(core::make_error_code(core::Errc::timed_out));
+  co_return connected;
+}
+
+}  // namespace forwarder
