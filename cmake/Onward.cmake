@@ -14,6 +14,10 @@ target_link_libraries(onward_flags INTERFACE onward_codegen)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_link_options(onward_codegen INTERFACE -fuse-ld=lld)
 endif()
+# In fuzz builds every library reports its branches to libFuzzer; without that it would search blindly.
+if(ONWARD_FUZZ)
+  target_compile_options(onward_codegen INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(ONWARD_SANITIZE)
   target_compile_options(onward_codegen INTERFACE -fsanitize=${ONWARD_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
