@@ -1,7 +1,7 @@
-// The SMTP (and LMTP) client as a pure state machine: the caller says what it wants (mail, rcpt, data, ...), moves octets
-// between this and a stream, and reads the replies here. It knows pipelining, what reply belongs to what command, and what
-// a peer may not say (threats UP-03, UP-04, UP-09, UP-10, UP-12, UP-14). No I/O, no policy: what a reply means is decided in
-// forwarder/trouble. The only SMTP client of the program.
+// The SMTP (and LMTP) client as a pure state machine: the caller says what it wants (mail, rcpt, data, ...), moves
+// octets between this and a stream, and reads the replies here. It knows pipelining, what reply belongs to what
+// command, and what a peer may not say (threats UP-03, UP-04, UP-09, UP-10, UP-12, UP-14). No I/O, no policy: what a
+// reply means is decided in forwarder/trouble. The only SMTP client of the program.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct Capabilities {
   bool pipelining = false, eight_bit = false, smtputf8 = false, starttls = false, chunking = false, dsn = false,
        requiretls = false;
   bool size = false;
-  std::uint64_t size_limit = 0;  // 0: none stated
+  std::uint64_t size_limit = 0;         // 0: none stated
   unsigned rcpt_max = 0, mail_max = 0;  // RFC 9422; 0: not stated
 };
 Capabilities parse_capabilities(const mail::Reply& ehlo);
@@ -54,23 +54,31 @@ class ClientDialogue {
   // Returns the index of its reply in rcpt_replies().
   std::size_t rcpt(const mail::Mailbox& to);
   void data();
-  // BDAT n / BDAT n LAST; the caller writes the chunk's octets right behind take_output(). LAST expects the final replies.
+  // BDAT n / BDAT n LAST; the caller writes the chunk's octets right behind take_output(). LAST expects the final
+  // replies.
   void bdat(std::uint64_t octets, bool last);
-  // The caller is about to write the final dot: final replies are expected from now on.
+  // The caller is about to write the final dot: final replies are expected from now on. Give receive() what the peer
+  // has already sent before this: what comes before the dot is never its answer (UP-10).
   void dot();
   void rset();
   void quit();
 
   // ---- octets
-  // What may be written now; empty when a reply must come first.
+  // What may be written now; empty when a reply must come first. Ends at a BDAT, whose chunk must follow at once.
   std::string take_output();
-  // Octets from the peer. Errors (Errc::protocol): the connection must be dropped: broken grammar, a reply nobody waits for,
-  // a reply of a class that cannot be (2xx to DATA, 354 to the dot, 3xx to RCPT, ...).
+  // Octets from the peer. Errors (Errc::protocol): the connection must be dropped: broken grammar, a reply nobody waits
+  // for, a reply of a class that cannot be (2xx to DATA, 354 to the dot, 3xx to RCPT, ...), anything behind a positive
+  // STARTTLS reply. After an error every call fails and nothing is given out any more. A 221 that answers anything but
+  // QUIT is no success: it is kept as 421 4.4.2 (UP-05).
   core::Result<void> receive(std::string_view octets);
   // Replies that are still to come (to commands queued, sent or not).
   std::size_t awaiting() const;
-  // The stage of the oldest reply that is still to come; what an error now must be blamed on.
+  // What an error now must be blamed on: dot as soon as the dot (or BDAT LAST) was given out and until its last answer,
+  // for then the peer may have the message; otherwise the stage of the oldest reply that is still to come, else of what
+  // would be next in the session.
   Stage stage() const;
+  // In step and at rest: a new transaction may begin here (UP-14). Give receive() what the peer has sent before asking.
+  bool reusable() const;
 
   // ---- replies; empty until they are in
   const Capabilities& capabilities() const { return capabilities_; }
@@ -81,12 +89,15 @@ class ClientDialogue {
   const std::vector<std::optional<mail::Reply>>& rcpt_replies() const;
   std::size_t accepted_recipients() const;
   const std::optional<mail::Reply>& data_reply() const;
-  // Answers to BDAT chunks before the last that were refusals, or a 4xx/5xx that came while the body was being sent (UP-10).
+  // Answers to BDAT chunks before the last that were refusals, or a 4xx/5xx that came while the body was being sent
+  // (UP-10).
   const std::optional<mail::Reply>& body_reply() const;
   // SMTP: one. LMTP: one for each accepted recipient, in their order (RFC 2033 §4.2).
   const std::vector<mail::Reply>& final_replies() const;
   bool final_replies_complete() const;
   const std::optional<mail::Reply>& rset_reply() const;
+  // A 421 that answers no command of ours (RFC 5321 §3.8): the server is closing; the connection is as good as lost.
+  const std::optional<mail::Reply>& closing_reply() const;
 
   // Everything that was said since the last MAIL is forgotten (after rset(), or to begin the next transaction).
   void forget_transaction();
@@ -95,21 +106,40 @@ class ClientDialogue {
 
  private:
   struct Command {
-    std::string octets;
+    std::string octets;  // empty: nothing to send, only a reply to await
     Stage stage;
-    std::size_t index = 0;
-    bool sent = false;
+    std::size_t index = 0;     // of a recipient
+    unsigned transaction = 0;  // which one it belongs to
+    bool sent = false, quit = false;
   };
+  // What the peer takes our octets for.
+  enum class BodyMode { none, data, chunks };
+
   core::Result<void> dispatch(mail::Reply reply);
+  core::Result<void> unawaited(mail::Reply reply);
+  core::Result<void> hello_answered(mail::Reply reply);
+  core::Result<void> data_answered(mail::Reply reply);
+  core::Result<void> final_answered(mail::Reply reply);
+  core::Result<void> fail();
   void queue(std::string octets, Stage stage, std::size_t index = 0);
+  void pop(Stage next);
+  bool awaits_answer() const { return !commands_.empty() && commands_.front().sent; }
+  bool forgotten() const { return commands_.front().transaction != transaction_; }
+  std::size_t final_replies_due() const;
 
   Kind kind_;
   std::string helo_;
   mail::ReplyParser parser_;
   Capabilities capabilities_;
   std::deque<Command> commands_;  // oldest first
-  bool plain_ = false, quitting_ = false, in_body_ = false, hello_fallback_ = false;
-  std::optional<mail::Reply> greeting_, hello_reply_, starttls_, mail_, data_, body_, rset_;
+  Stage next_ = Stage::greeting;  // blamed when nothing is awaited
+  BodyMode body_mode_ = BodyMode::none;
+  unsigned transaction_ = 0;
+  bool plain_ = false, helo_sent_ = false, final_complete_ = false;
+  bool handshake_due_ = false;              // after a positive STARTTLS reply: not one octet more in clear text (TL-03)
+  bool mid_reply_ = false, early_ = false;  // a reply has begun; it began when none was awaited
+  bool closing_ = false, failed_ = false;
+  std::optional<mail::Reply> greeting_, hello_reply_, starttls_, mail_, data_, body_, rset_, closing_reply_;
   std::vector<std::optional<mail::Reply>> rcpt_;
   std::vector<mail::Reply> final_;
 };

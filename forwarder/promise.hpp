@@ -1,5 +1,6 @@
-// promise.md C.4 as one pure, total function: what becomes of each recipient, and what our client is told, once the outcomes
-// of all recipients of a transaction are known (or known to be late). Durable actions come first, then the reply.
+// promise.md C.4 as one pure, total function: what becomes of each recipient, and what our client is told, once the
+// outcomes of all recipients of a transaction are known (or known to be late). Durable actions come first, then the
+// reply.
 #pragma once
 
 #include <span>

@@ -1,5 +1,5 @@
-// The one place that decides what a failure means (after Postfix's smtp_trouble): a stage, and the reply or error that came
-// there, become a fate, a scope (what else is worth trying) and the reply our client would get. Pure.
+// The one place that decides what a failure means (after Postfix's smtp_trouble): a stage, and the reply or error that
+// came there, become a fate, a scope (what else is worth trying) and the reply our client would get. Pure.
 #pragma once
 
 #include <string>
@@ -17,18 +17,18 @@ struct Trouble {
   Stage stage = Stage::connect;
   const mail::Reply* reply = nullptr;
   core::Error error;
-  core::IpAddress peer;           // the address we spoke to
-  core::IpAddress source;         // our own address in that connection
-  std::string_view helo;          // our EHLO name
+  core::IpAddress peer;    // the address we spoke to
+  core::IpAddress source;  // our own address in that connection
+  std::string_view helo;   // our EHLO name
 };
 
 struct Judgement {
   mail::Fate fate = mail::Fate::deferred;
   mail::Scope scope = mail::Scope::recipient;
-  // The client's reply, mapped (421 -> 451, 221/521 -> 451 4.4.2, X.0.0 for missing enhanced codes, protocol errors 451 4.5.0,
-  // unreachable 451 4.4.1, TLS 451 4.7.5, ...), the peer's text not yet masked (forwarder/masking).
+  // The client's reply, mapped (421 -> 451, 221/521 -> 451 4.4.2, X.0.0 for missing enhanced codes, protocol errors
+  // 451 4.5.0, unreachable 451 4.4.1, TLS 451 4.7.5, ...), the peer's text not yet masked (forwarder/masking).
   mail::Reply reply;
-  bool from_peer = false;    // the text is the peer's
+  bool from_peer = false;      // the text is the peer's
   bool about_address = false;  // an IPv6 address was refused as such: try IPv4 (interface.md §6.8)
   bool about_us = false;       // our reputation, not the message: alert (interface.md §6.22, UP-07)
 };
