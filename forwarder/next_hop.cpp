@@ -22,7 +22,7 @@ void shuffle(std::vector<T>& items, std::size_t first, std::size_t last, core::R
 
 // RFC 5321 §5.1: among equal preferences the order is random.
 void order_hosts(std::vector<Host>& hosts, core::Random& random) {
-  std::stable_sort(hosts.begin(), hosts.end(), [](const Host& a, const Host& b) { return a.preference < b.preference; });
+  std::sort(hosts.begin(), hosts.end(), [](const Host& a, const Host& b) { return a.preference < b.preference; });
   for (std::size_t i = 0; i < hosts.size();) {
     std::size_t end = i;
     while (end < hosts.size() && hosts[end].preference == hosts[i].preference) ++end;

@@ -1,0 +1,519 @@
+#include "forwarder/in_session.hpp"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <set>
+
+#include "core/text.hpp"
+#include "forwarder/trace.hpp"
+
+namespace forwarder {
+namespace {
+
+// promise.md C.4.1: how long a group that is ready waits for one that is not.
+constexpr core::Seconds kGroupsWait{10};
+// The reverse name is for the Received field only: nobody waits long for it.
+constexpr core::Seconds kReverseTimeout{3};
+constexpr std::size_t kReverseNames = 3;
+
+std::string reverse_name(const core::IpAddress& ip) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string name;
+  const auto bytes = ip.bytes();
+  for (auto it = bytes.rbegin(); it != bytes.rend(); ++it) {
+    const auto octet = static_cast<unsigned char>(*it);
+    if (ip.is_v6()) {
+      name += kHex[octet & 15];
+      name += '.';
+      name += kHex[octet >> 4];
+      name += '.';
+    } else {
+      name += std::to_string(octet) + ".";
+    }
+  }
+  return name + (ip.is_v6() ? "ip6.arpa" : "in-addr.arpa");
+}
+
+}  // namespace
+
+// PTR, then the name's addresses: only a name that leads back counts.
+struct InSession::Reverse {
+  explicit Reverse(boost::asio::any_io_executor executor) : done(std::move(executor)) {}
+  net::Signal done;
+  bool finished = false;
+  std::string name;
+
+  static net::Awaitable<void> look_up(std::shared_ptr<Reverse> self, dns::Resolver& resolver, core::IpAddress ip) {
+    const auto deadline = core::Deadline::after(kReverseTimeout);
+    dns::Question pointer{reverse_name(ip), dns::Type::ptr};
+    const auto names = co_await resolver.resolve(std::move(pointer), deadline);
+    for (std::size_t i = 0; i < names.names.size() && i < kReverseNames && self->name.empty(); ++i) {
+      dns::Question forward{names.names[i], ip.is_v6() ? dns::Type::aaaa : dns::Type::a};
+      const auto addresses = co_await resolver.resolve(std::move(forward), deadline);
+      if (std::find(addresses.addresses.begin(), addresses.addresses.end(), ip) != addresses.addresses.end()) {
+        self->name = names.names[i];
+      }
+    }
+    self->finished = true;
+    self->done.notify();
+  }
+};
+
+InSession::InSession(Pipeline& pipeline, std::shared_ptr<const Config> config, const Client& client,
+                     mail::MailCommand command, std::string id, const core::Log& log)
+    : pipeline_(pipeline),
+      config_(std::move(config)),
+      client_(client),
+      command_(std::move(command)),
+      id_(std::move(id)),
+      log_(log),
+      intake_({pipeline.means().memory, pipeline.means().disk, pipeline.means().spool, pipeline.means().metrics,
+               config_->spill_above}) {}
+
+InSession::~InSession() = default;
+
+mail::Reply InSession::refuse(int code, mail::EnhancedCode enhanced, std::string_view text,
+                              std::string_view reason) const {
+  return mail::make_refusal(code, enhanced, text, reason, id_);
+}
+
+// ---- RCPT
+
+// interface.md §6.25: SRS comes before everything. Errors are the reply.
+std::optional<mail::Reply> InSession::resolve_srs(const mail::Mailbox& to, policy::Route& route) {
+  if (!command_.from.null()) {  // RL-11: only bounces come back this way
+    return refuse(550, {5, 7, 1}, "This address takes bounces only", "srs");
+  }
+  const auto original = config_->srs->reverse(to.local, pipeline_.means().clock->wall());
+  if (original) {
+    route.kind = policy::Route::Kind::forward;
+    route.rule = "srs";
+    route.destinations.push_back(*original);
+    return std::nullopt;
+  }
+  switch (original.error()) {
+    case srs::ReverseError::expired:
+    case srs::ReverseError::from_future:
+      return refuse(550, {5, 7, 1}, "This bounce address is no longer valid", "srs");  // RL-09
+    case srs::ReverseError::not_srs:
+    case srs::ReverseError::malformed:
+    case srs::ReverseError::bad_hash:
+    case srs::ReverseError::forgotten: break;
+  }
+  if (pipeline_.count_forged_srs(client_.address)) {  // RL-08
+    return refuse(421, {4, 7, 0}, "Too many invalid bounce addresses", "srs");
+  }
+  return refuse(550, {5, 1, 1}, "This bounce address was not made here", "srs");
+}
+
+// Who the recipient is; a reply when it is refused.
+std::optional<mail::Reply> InSession::resolve(const mail::ForwardPath& to, policy::Route& route) {
+  if (!to.is_bare_postmaster() && config_->srs->owns(to.mailbox)) return resolve_srs(to.mailbox, route);
+  route = config_->routes->resolve(to, command_.from);
+  switch (route.kind) {
+    case policy::Route::Kind::forward:
+    case policy::Route::Kind::drop: return std::nullopt;
+    case policy::Route::Kind::reject: {
+      const auto text = route.reply && !route.reply->lines.empty() ? route.reply->lines.front() : "Refused";
+      const int code = route.reply ? route.reply->code : 550;
+      const auto enhanced = route.reply ? route.reply->enhanced : mail::EnhancedCode{5, 1, 1};
+      return refuse(code, enhanced, text, enhanced == mail::EnhancedCode{5, 4, 6} ? "loop" : "rejected");
+    }
+    case policy::Route::Kind::unknown:
+      pipeline_.means().metrics->add(core::Counter::recipients_unknown);
+      return refuse(550, {5, 1, 1}, "No such address here", "unknown-recipient");
+    case policy::Route::Kind::sender_denied:
+      return refuse(550, {5, 7, 1}, "This address does not take mail from you", "sender-denied");
+    case policy::Route::Kind::not_ours: break;
+  }
+  return refuse(550, {5, 7, 1}, "We do not relay to this domain", "relay-denied");
+}
+
+// promise.md C.4: while the sender is not known to be ownable, a transaction has one destination group, unless one alias
+// alone expands to several.
+std::optional<mail::Reply> InSession::join_groups(const policy::Route& route, std::vector<Target>& targets) {
+  std::set<std::string> keys;
+  bool lmtp = false;
+  for (const auto& destination : route.destinations) {
+    targets.push_back(target_for(*config_, destination.domain));
+    keys.insert(targets.back().key);
+    lmtp = lmtp || targets.back().protocol == Protocol::lmtp;
+  }
+  const bool same = groups_.size() == 1 && keys.size() == 1 && *keys.begin() == groups_.front().target.key;
+  // Groups whose every recipient was refused are none: the next recipient may go elsewhere.
+  const bool in_use =
+      std::any_of(recipients_.begin(), recipients_.end(), [](const Recipient& r) { return !r.legs.empty(); });
+  if (!in_use) {
+    if (!same) groups_.clear();
+    return std::nullopt;
+  }
+  // LMTP answers each recipient on its own: two of them could end differently.
+  if (same && !lmtp) return std::nullopt;
+  return refuse(452, {4, 5, 3}, "One destination at a time, please send this recipient separately", "one-destination");
+}
+
+net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
+  for (const auto& known : recipients_) {
+    if (core::iequals(known.address.to_string(), command.to.to_string())) co_return mail::Reply(250, {2, 1, 5}, "Ok");
+  }
+  policy::Route route;
+  if (auto refusal = resolve(command.to, route)) {
+    log_recipient(command.to, "rejected", *refusal, route.rule);
+    co_return std::move(*refusal);
+  }
+  Recipient recipient;
+  recipient.address = command.to;
+  recipient.rule = route.rule;
+  recipient.domain = route.domain;
+  if (route.kind == policy::Route::Kind::drop) co_return accept(std::move(recipient));
+
+  std::vector<Target> targets;
+  if (auto refusal = join_groups(route, targets)) {
+    log_recipient(command.to, "deferred", *refusal, route.rule);
+    co_return std::move(*refusal);
+  }
+  if (!srs_sender_) {
+    auto sender = config_->srs->forward(command_.from, pipeline_.means().clock->wall());
+    if (!sender) co_return refuse(451, {4, 3, 0}, "Cannot keep your return address now", "local-error");
+    srs_sender_ = std::move(*sender);
+  }
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    std::size_t group = 0;
+    while (group < groups_.size() && groups_[group].target.key != targets[i].key) ++group;
+    if (group == groups_.size()) {
+      Order order;
+      order.config = config_;
+      order.target = targets[i];
+      order.from = *srs_sender_;
+      order.declared_size = command_.size.value_or(0);
+      order.eight_bit = command_.body == mail::Body::eight_bit;
+      order.smtputf8 = command_.smtputf8;
+      order.client = core::client_network(client_.address);
+      Group fresh;
+      fresh.target = targets[i];
+      fresh.delivery = pipeline_.means().engine->start(std::move(order), log_);
+      groups_.push_back(std::move(fresh));
+    }
+    Leg leg;
+    leg.group = group;
+    leg.destination = route.destinations[i];
+    leg.index = groups_[group].delivery.add_recipient(route.destinations[i]);
+    recipient.legs.push_back(std::move(leg));
+  }
+  if (!reverse_) {
+    reverse_ = std::make_shared<Reverse>(pipeline_.means().executor);
+    auto work = Reverse::look_up(reverse_, *pipeline_.means().resolver, client_.address);
+    boost::asio::co_spawn(pipeline_.means().executor, std::move(work), boost::asio::detached);
+  }
+  co_return co_await settle_recipient(std::move(recipient));
+}
+
+mail::Reply InSession::accept(Recipient recipient) {
+  recipients_.push_back(std::move(recipient));
+  return mail::Reply(250, {2, 1, 5}, "Ok");
+}
+
+// promise.md C.3.1, interface.md §6.11: the upstreams' verdicts, for as long as a client waits for a RCPT.
+net::Awaitable<mail::Reply> InSession::settle_recipient(Recipient recipient) {
+  const auto patience = core::Deadline::after(config_->delivery.rcpt_patience);
+  std::vector<Result> refused;
+  bool acceptable = false;
+  for (const auto& leg : recipient.legs) {
+    auto& delivery = groups_[leg.group].delivery;
+    auto verdict = co_await delivery.recipient_verdict(leg.index, patience);
+    if (!verdict) {
+      if (delivery.reached()) {
+        acceptable = true;  // provisionally: the upstream goes on, its verdict counts at the dot
+        continue;
+      }
+      verdict.emplace();
+      verdict->reply = mail::Reply(451, {4, 4, 1}, "The destination cannot be reached now");
+    }
+    if (verdict->fate == mail::Fate::delivered) {
+      acceptable = true;
+    } else {
+      refused.push_back(Result{recipient.address.to_string(), std::move(*verdict)});
+    }
+  }
+  if (acceptable) co_return accept(std::move(recipient));
+
+  // Nobody takes it: a refusal that a retry may change outweighs one that is final.
+  const bool all_final = std::all_of(refused.begin(), refused.end(),
+                                     [](const Result& r) { return r.outcome.fate == mail::Fate::failed; });
+  const auto address = recipient.address;
+  const auto rule = recipient.rule;
+  recipients_.push_back(std::move(recipient));  // so that its names are masked
+  auto reply = compose_answer(all_final ? promise::Answer::refused : promise::Answer::later, refused,
+                              config_->delivery.errors, masks(), id_);
+  for (std::size_t i = 0; i < refused.size(); ++i) log_result(refused[i], recipients_.back().legs[i], reply);
+  for (const auto& leg : recipients_.back().legs) groups_[leg.group].delivery.withdraw(leg.index);
+  recipients_.pop_back();
+  log_recipient(address, all_final ? "rejected" : "deferred", reply, rule);
+  co_return reply;
+}
+
+std::vector<Mask> InSession::masks() const {
+  std::vector<Mask> masks;
+  for (const auto& recipient : recipients_) {
+    for (const auto& leg : recipient.legs) {
+      masks.push_back(Mask{leg.destination.to_string(), recipient.address.to_string()});
+    }
+  }
+  if (srs_sender_ && !srs_sender_->null() && *srs_sender_ != command_.from) {
+    masks.push_back(Mask{srs_sender_->to_string(), command_.from.to_string()});
+  }
+  return masks;
+}
+
+// ---- DATA
+
+std::optional<mail::Reply> InSession::begin_data() {
+  if (intake_.begin(command_.size.value_or(0))) return std::nullopt;
+  return refuse(452, {4, 3, 1}, "No room for a message now, try again later", "memory");
+}
+
+// What is wrong with the message itself.
+std::optional<mail::Reply> InSession::check_message() {
+  const auto& headers = intake_.headers();
+  if (headers.count("Received") > config_->received_headers) {  // LP-01, RFC 5321 §6.3
+    return refuse(554, {5, 4, 6}, "Too many Received fields: a mail loop", "loop");
+  }
+  for (const auto* field : headers.all("Delivered-To")) {  // LP-02, RFC 9228
+    for (const auto& recipient : recipients_) {
+      if (config_->loop_token->verify(field->value(), recipient.address.mailbox)) {
+        return refuse(554, {5, 4, 6}, "This message has been here already: a mail loop", "loop");
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::shared_ptr<const Parcel> InSession::make_parcel(core::Result<void>& result) {
+  const auto now = pipeline_.means().clock->wall();
+  auto parcel = std::make_shared<Parcel>();
+  auto& prefix = parcel->message.prefix;
+
+  // The body of the signatures first; what we prepend is not signed.
+  parcel->message.cuts = forged_results(intake_.headers(), intake_.header_section(), config_->hostname);
+  std::vector<mail::HeaderField> fields;
+  for (const auto& field : intake_.headers().fields()) {
+    const auto offset = static_cast<std::uint64_t>(field.raw.data() - intake_.header_section().data());
+    const auto cut = std::any_of(parcel->message.cuts.begin(), parcel->message.cuts.end(),
+                                 [offset](const auto& c) { return c.offset == offset; });
+    if (!cut) fields.push_back(field);
+  }
+  const auth::SignedFields signed_fields(fields);
+  const auto sign_all = [&](const std::vector<std::shared_ptr<const auth::Signer>>& signers) {
+    for (const auto& signer : signers) {
+      auto field = signer->sign(signed_fields, intake_.body_hash(), now);
+      if (field) {
+        prefix += *field;
+      } else {
+        result = field.error();
+      }
+    }
+  };
+  sign_all(config_->signers);
+  std::set<std::string> domains;
+  for (const auto& recipient : recipients_) domains.insert(recipient.domain);
+  for (const auto& domain : domains) {
+    if (const auto own = config_->domain_signers.find(domain); own != config_->domain_signers.end()) {
+      sign_all(own->second);
+    }
+  }
+  for (const auto& recipient : recipients_) {
+    if (recipient.legs.empty()) continue;
+    prefix += mail::make_field("Delivered-To", config_->loop_token->make(recipient.address.mailbox));
+  }
+  ReceivedInfo info;
+  info.client = &client_;
+  info.ptr = reverse_ && reverse_->finished ? reverse_->name : std::string();
+  info.hostname = config_->hostname;
+  info.id = id_;
+  if (recipients_.size() == 1) info.only_recipient = recipients_.front().address.to_string();
+  info.smtputf8 = command_.smtputf8;
+  info.time = std::chrono::duration_cast<core::Seconds>(now.time_since_epoch()).count();
+  prefix += received_field(info);
+
+  parcel->content = intake_.take();
+  parcel->message.content = parcel->content.get();
+  return parcel;
+}
+
+// Everything but the dots. False: the client may not be answered with more than 451, no dot must go out.
+net::Awaitable<bool> InSession::stream_to_all(std::shared_ptr<const Parcel> parcel, core::Deadline deadline) {
+  // interface.md §6.29: whether SMTPUTF8 is needed is decided by the header (addresses see to themselves).
+  const bool utf8 = command_.smtputf8 && parcel->content->has_8bit_header;
+  for (auto& group : groups_) group.delivery.begin_body(parcel, utf8);
+  const auto limit = groups_.size() > 1 ? deadline.within(kGroupsWait) : deadline;
+  bool all = true;
+  for (auto& group : groups_) all = co_await group.delivery.ready(limit) && all;
+  co_return all;
+}
+
+// C.3.2 and C.4 for a sender that is not ownable: as long as there is no ledger, a retry would reach again who has the
+// message already. So no dot goes out when it is known that the reply will be 451.
+bool InSession::deferred_before_dot() const {
+  for (const auto& group : groups_) {
+    const auto outcomes = group.delivery.outcomes_so_far();
+    for (const auto& recipient : recipients_) {
+      for (const auto& leg : recipient.legs) {
+        if (groups_.data() + leg.group != &group || group.delivery.wants_dot()) continue;
+        if (outcomes[leg.index].fate == mail::Fate::deferred) return true;
+      }
+    }
+  }
+  for (const auto& recipient : recipients_) {
+    for (const auto& leg : recipient.legs) {
+      const auto known = groups_[leg.group].delivery.known(leg.index);
+      if (known && known->fate == mail::Fate::deferred) return true;
+    }
+  }
+  return false;
+}
+
+net::Awaitable<void> InSession::dot_to_all(ClientProbe& probe, core::Deadline deadline) {
+  for (auto& group : groups_) {
+    if (group.delivery.wants_dot()) group.delivery.send_dot();
+  }
+  for (auto& group : groups_) {
+    static_cast<void>(co_await group.delivery.wait(deadline));
+    // interface.md §6.8: the IPv6 address was refused, not the message; the same message goes out over IPv4 now.
+    if (!group.delivery.other_family_may_help() || probe.gone()) continue;
+    group.delivery.retry_other_family();
+    if (!co_await group.delivery.ready(deadline) || !group.delivery.wants_dot() || probe.gone()) continue;
+    group.delivery.send_dot();
+    static_cast<void>(co_await group.delivery.wait(deadline));
+  }
+}
+
+net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
+  data_done_ = pipeline_.means().clock->steady();
+  auto& metrics = *pipeline_.means().metrics;
+  const auto deadline = core::Deadline::after(config_->delivery.deadline);
+  metrics.add(core::Counter::messages_accepted);
+  const auto reject = [&](mail::Reply reply) {
+    metrics.add(reply.permanent() ? core::Counter::messages_rejected : core::Counter::messages_deferred);
+    for (const auto& recipient : recipients_) {
+      log_recipient(recipient.address, reply.permanent() ? "rejected" : "deferred", reply, recipient.rule);
+    }
+    return reply;
+  };
+  switch (co_await intake_.finish()) {
+    case Intake::Fault::none: break;
+    case Intake::Fault::no_room:
+      co_return reject(refuse(452, {4, 3, 1}, "No room for the message now, try again later", "memory"));
+    case Intake::Fault::io:
+      co_return reject(refuse(451, {4, 3, 0}, "The message could not be kept now, try again later", "local-error"));
+    case Intake::Fault::header_too_large:
+      co_return reject(refuse(552, {5, 3, 4}, "The header is larger than we take", "bad-header"));
+    case Intake::Fault::malformed_header:
+      co_return reject(refuse(550, {5, 6, 0}, "The header is malformed", "bad-header"));
+  }
+  size_ = intake_.size();
+  if (auto refusal = check_message()) co_return reject(std::move(*refusal));
+  if (groups_.empty()) {  // every recipient is dropped by rule
+    metrics.add(core::Counter::messages_dropped);
+    const mail::Reply reply(250, {2, 0, 0}, "Ok, id " + id_);
+    for (const auto& recipient : recipients_) log_recipient(recipient.address, "dropped", reply, recipient.rule);
+    co_return reply;
+  }
+  if (reverse_ && !reverse_->finished) {
+    static_cast<void>(co_await reverse_->done.wait(core::Deadline::after(core::Seconds(1))));
+  }
+  core::Result<void> signed_all;
+  const auto parcel = make_parcel(signed_all);
+  if (!signed_all) co_return reject(refuse(451, {4, 3, 0}, "The message could not be signed now", "local-error"));
+
+  const bool ready = co_await stream_to_all(parcel, deadline);
+  if (ready && !deferred_before_dot()) {
+    if (probe.gone()) {  // I3: nobody hears our answer; without a dot no copy exists
+      log_.info("client_gone", {{"at", "dot"}});
+      for (auto& group : groups_) group.delivery.abort();
+      groups_.clear();
+      co_return refuse(451, {4, 4, 2}, "You have left", "client-gone");
+    }
+    co_await dot_to_all(probe, deadline);
+  }
+  co_return conclude();
+}
+
+std::vector<Result> InSession::collect() const {
+  std::vector<std::vector<mail::Outcome>> outcomes;
+  for (const auto& group : groups_) outcomes.push_back(group.delivery.outcomes_so_far());
+  std::vector<Result> results;
+  for (const auto& recipient : recipients_) {
+    for (const auto& leg : recipient.legs) {
+      results.push_back(Result{recipient.address.to_string(), outcomes[leg.group][leg.index]});
+    }
+  }
+  return results;
+}
+
+mail::Reply InSession::conclude() {
+  auto& metrics = *pipeline_.means().metrics;
+  const auto results = collect();
+  std::vector<mail::Fate> fates;
+  for (const auto& result : results) fates.push_back(result.outcome.fate);
+  // Authentication does not exist yet, so no sender is ownable.
+  const auto decision = promise::decide(promise::Sender::not_ownable, fates);
+  auto reply = compose_answer(decision.answer, results, config_->delivery.errors, masks(), id_);
+  std::size_t i = 0;
+  for (const auto& recipient : recipients_) {
+    for (const auto& leg : recipient.legs) log_result(results[i++], leg, reply);
+    if (recipient.legs.empty()) log_recipient(recipient.address, "dropped", reply, recipient.rule);
+  }
+  switch (decision.answer) {
+    case promise::Answer::accepted: metrics.add(core::Counter::messages_forwarded); break;
+    case promise::Answer::later: metrics.add(core::Counter::messages_deferred); break;
+    case promise::Answer::refused:
+    case promise::Answer::partial: metrics.add(core::Counter::messages_rejected); break;
+  }
+  return reply;
+}
+
+// ---- log
+
+void InSession::log_recipient(const mail::ForwardPath& to, std::string_view status, const mail::Reply& reply,
+                              std::string_view rule) const {
+  log_.info("recipient", {{"status", status},
+                          {"client_ip", client_.address.to_string()},
+                          {"helo", client_.helo},
+                          {"mail_from", command_.from.to_string()},
+                          {"rcpt_to", to.to_string()},
+                          {"rule", rule},
+                          {"reply", reply.to_log()}});
+}
+
+void InSession::log_result(const Result& result, const Leg& leg, const mail::Reply& reply) const {
+  const auto& outcome = result.outcome;
+  const bool delivered = outcome.fate == mail::Fate::delivered;
+  const bool unknown = outcome.fate == mail::Fate::unknown || outcome.fate == mail::Fate::late;
+  if (unknown) pipeline_.means().metrics->add(core::Counter::dup_possible);
+  const auto* message_id = intake_.headers().first("Message-ID");
+  const auto* subject = intake_.headers().first("Subject");
+  const auto took = pipeline_.means().clock->steady() - data_done_;
+  log_.info("delivery",
+            {{"status", delivered ? "forwarded" : outcome.fate == mail::Fate::failed ? "rejected" : "deferred"},
+             {"message_id", message_id != nullptr ? mail::unfold(message_id->value()) : std::string()},
+             {"client_ip", client_.address.to_string()},
+             {"helo", client_.helo},
+             {"mail_from", command_.from.to_string()},
+             {"rcpt_to", result.shown},
+             {"destination", leg.destination.to_string()},
+             {"subject", subject != nullptr ? mail::unfold(subject->value()) : std::string()},
+             {"size", size_},
+             {"reply", reply.to_log()},
+             {"upstream_host", outcome.host},
+             {"upstream_address", outcome.address},
+             {"upstream_tls", outcome.tls},
+             {"upstream_reply", outcome.from_peer ? outcome.reply.to_log() : std::string()},
+             {"error", delivered || outcome.from_peer ? std::string() : outcome.reply.to_log()},
+             {"dup_possible", unknown},
+             {"ms", data_done_ == core::Steady::time_point()
+                        ? std::int64_t{0}
+                        : std::chrono::duration_cast<core::Milliseconds>(took).count()}});
+}
+
+}  // namespace forwarder

@@ -1,0 +1,50 @@
+#include "forwarder/pipeline.hpp"
+
+#include "forwarder/in_session.hpp"
+
+namespace forwarder {
+namespace {
+
+constexpr unsigned kForgeriesAllowed = 20;  // RL-08
+constexpr std::size_t kForgersRemembered = 10'000;
+constexpr std::chrono::hours kForgeryWindow{1};
+constexpr int kPressureAtMail = 2;  // architecture.md, budget ladder: 452 4.3.1 at MAIL
+
+}  // namespace
+
+Pipeline::Pipeline(Means means, std::shared_ptr<const Config> config, core::Log log)
+    : means_(std::move(means)), config_(std::move(config)), log_(std::move(log)) {}
+
+net::Awaitable<MailVerdict> Pipeline::mail(const Client& client, mail::MailCommand command, unsigned number) {
+  MailVerdict verdict;
+  std::string id = client.session_id + "-" + std::to_string(number);
+  if (command.size && *command.size > config_->message_size) {
+    verdict.reply = mail::make_refusal(552, {5, 3, 4}, "The message is larger than we take", "too-big", id);
+    co_return verdict;
+  }
+  if (means_.memory->pressure() >= kPressureAtMail || means_.disk->pressure() >= kPressureAtMail) {
+    means_.metrics->add(core::Counter::memory_refused);
+    verdict.reply = mail::make_refusal(452, {4, 3, 1}, "No room for a message now, try again later", "memory", id);
+    co_return verdict;
+  }
+  const core::Log log = log_.with("session", client.session_id).with("id", id);
+  verdict.transaction = std::make_unique<InSession>(*this, config_, client, std::move(command), std::move(id), log);
+  verdict.reply = mail::Reply(250, {2, 1, 0}, "Ok");
+  co_return verdict;
+}
+
+bool Pipeline::count_forged_srs(const core::IpAddress& client) {
+  const auto now = means_.clock->steady();
+  if (forgeries_.size() >= kForgersRemembered) {
+    std::erase_if(forgeries_, [now](const auto& entry) { return now - entry.second.since > kForgeryWindow; });
+    if (forgeries_.size() >= kForgersRemembered) forgeries_.clear();
+  }
+  auto& entry = forgeries_[core::client_network(client)];
+  if (entry.count == 0 || now - entry.since > kForgeryWindow) {
+    entry.count = 0;
+    entry.since = now;
+  }
+  return ++entry.count > kForgeriesAllowed;
+}
+
+}  // namespace forwarder

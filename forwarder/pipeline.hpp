@@ -1,0 +1,62 @@
+// One message from MAIL to the answer, in session: verify, decide, rewrite, attempt, answer.
+//
+// The invariant: **we say 250 only after the upstream said 250 or after fsync; until then the sender owns the message.** (At
+// this stage there is no queue, so the first half only.) A connection lost after our final dot and before the upstream's
+// reply is neither: outcome unknown (RFC 1047), logged as dup_possible, counted, answered 451.
+//
+// Threads: a Pipeline and its transactions live on one shard; the configuration snapshot is shared and immutable.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "core/budget.hpp"
+#include "core/clock.hpp"
+#include "core/log.hpp"
+#include "core/metrics.hpp"
+#include "core/random.hpp"
+#include "dns/resolver.hpp"
+#include "forwarder/config.hpp"
+#include "forwarder/engine.hpp"
+#include "forwarder/handler.hpp"
+#include "forwarder/intake.hpp"
+
+namespace forwarder {
+
+class Pipeline final : public Handler {
+ public:
+  // What the shard lends; all of it outlives the pipeline and its transactions.
+  struct Means {
+    boost::asio::any_io_executor executor;
+    Engine* engine = nullptr;
+    dns::Resolver* resolver = nullptr;
+    net::Spool* spool = nullptr;
+    core::Budget* memory = nullptr;
+    core::Budget* disk = nullptr;
+    core::Metrics* metrics = nullptr;
+    const core::Clock* clock = nullptr;
+  };
+  Pipeline(Means means, std::shared_ptr<const Config> config, core::Log log);
+
+  net::Awaitable<MailVerdict> mail(const Client& client, mail::MailCommand command, unsigned number) override;
+
+  // Transactions that begin from now on use `config`.
+  void set_config(std::shared_ptr<const Config> config) { config_ = std::move(config); }
+
+  const Means& means() const { return means_; }
+  // RL-08: forged SRS addresses a client has tried. True: too many, it must go.
+  bool count_forged_srs(const core::IpAddress& client);
+
+ private:
+  Means means_;
+  std::shared_ptr<const Config> config_;
+  core::Log log_;
+  struct Forgeries {
+    unsigned count = 0;
+    core::Steady::time_point since{};
+  };
+  std::unordered_map<core::IpAddress, Forgeries> forgeries_;  // by client network; bounded
+};
+
+}  // namespace forwarder
