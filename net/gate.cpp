@@ -3,9 +3,9 @@
 namespace net {
 
 Awaitable<bool> Gate::wait(core::Deadline deadline) {
-  while (count_ > 0) {
+  while (count() > 0) {
     const bool notified = co_await empty_.wait(deadline);
-    if (!notified) co_return count_ == 0;
+    if (!notified) co_return count() == 0;
   }
   co_return true;
 }

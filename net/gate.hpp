@@ -1,7 +1,9 @@
 // Counts work in flight on one shard, so that shutdown can drain: close() refuses new work, wait() awaits the old.
+// A Pass may outlive the Gate (a session destroyed with its io_context); all of it happens on the shard's thread.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 #include "net/signal.hpp"
@@ -9,47 +11,55 @@
 namespace net {
 
 class Gate {
+  struct State {
+    Signal* empty = nullptr;  // null once the Gate is gone
+    std::size_t count = 0;
+  };
+
  public:
-  explicit Gate(boost::asio::any_io_executor executor) : empty_(std::move(executor)) {}
+  explicit Gate(boost::asio::any_io_executor executor) : empty_(std::move(executor)) { state_->empty = &empty_; }
+  Gate(const Gate&) = delete;
+  ~Gate() { state_->empty = nullptr; }
 
   // RAII: one unit of work. Empty (false) when the gate is closed.
   class Pass {
    public:
     Pass() = default;
-    Pass(Pass&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)) {}
+    Pass(Pass&& other) noexcept = default;
     Pass& operator=(Pass&& other) noexcept {
       if (this != &other) {
         leave();
-        gate_ = std::exchange(other.gate_, nullptr);
+        state_ = std::move(other.state_);
       }
       return *this;
     }
     ~Pass() { leave(); }
-    explicit operator bool() const { return gate_ != nullptr; }
+    explicit operator bool() const { return state_ != nullptr; }
 
    private:
     friend class Gate;
-    explicit Pass(Gate* gate) : gate_(gate) {}
+    explicit Pass(std::shared_ptr<State> state) : state_(std::move(state)) {}
     void leave() {
-      if (auto* gate = std::exchange(gate_, nullptr); gate != nullptr && --gate->count_ == 0) gate->empty_.notify();
+      const auto state = std::move(state_);
+      if (state && --state->count == 0 && state->empty != nullptr) state->empty->notify();
     }
-    Gate* gate_ = nullptr;
+    std::shared_ptr<State> state_;
   };
 
   [[nodiscard]] Pass enter() {
     if (closed_) return {};
-    ++count_;
-    return Pass(this);
+    ++state_->count;
+    return Pass(state_);
   }
   void close() { closed_ = true; }
   bool closed() const { return closed_; }
-  std::size_t count() const { return count_; }
+  std::size_t count() const { return state_->count; }
   // True when all work has left; false at the deadline.
   Awaitable<bool> wait(core::Deadline deadline);
 
  private:
   Signal empty_;
-  std::size_t count_ = 0;
+  std::shared_ptr<State> state_ = std::make_shared<State>();
   bool closed_ = false;
 };
 
