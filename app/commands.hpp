@@ -1,0 +1,45 @@
+// The subcommands of `onward`: each takes its parsed options, prints, and returns an exit code (interface.md §3).
+// Parsing of the command line is app/command_line.cpp; one cmd_*.cpp a subcommand.
+#pragma once
+
+#include <string>
+
+namespace app {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitProblem = 1;    // a problem was found, or refused
+inline constexpr int kExitUsage = 2;      // the command line is wrong
+inline constexpr int kExitTryLater = 75;  // EX_TEMPFAIL: no daemon, or it is busy
+
+struct GlobalOptions {
+  std::string config = "/etc/onward/onward.toml";  // -c
+  bool json = false;                               // --json
+};
+
+struct RouteOptions {
+  std::string address;
+  std::string from;  // --from; "" : not given ("<>" is the null sender)
+  std::string ip;    // --ip; "" : not given
+};
+
+struct KeygenOptions {
+  std::string domain, selector;
+  std::string type = "rsa2048";  // or ed25519
+  std::string out;               // "" : SELECTOR.DOMAIN.pem in the current folder
+};
+
+int cmd_serve(const GlobalOptions& global);
+int cmd_check(const GlobalOptions& global);
+int cmd_route(const GlobalOptions& global, const RouteOptions& options);
+int cmd_srs_encode(const GlobalOptions& global, const std::string& address);
+int cmd_srs_decode(const GlobalOptions& global, const std::string& address);
+int cmd_dkim_keygen(const GlobalOptions& global, const KeygenOptions& options);
+int cmd_status(const GlobalOptions& global);
+int cmd_reload(const GlobalOptions& global);
+int cmd_drain(const GlobalOptions& global);
+int cmd_stop(const GlobalOptions& global);
+
+// The whole program: parses argv and runs the subcommand. Used by main.cpp only.
+int run_command_line(int argc, const char* const* argv);
+
+}  // namespace app
