@@ -455,6 +455,7 @@ bool Stream::peer_gone() {
   if (!impl.socket.is_open()) return true;
   const auto n = peek_socket(impl.socket.native_handle());
   if (n == 0 || (n < 0 && !would_block())) return true;
+  if (impl.tls && impl.tls->broken()) return true;
   if (n < 0 || !impl.tls) return false;
   // Octets of TLS wait: only TLS knows whether they are close_notify.
   const auto step = impl.tls->peek();

@@ -42,6 +42,7 @@ class TlsSession {
   void shutdown();
 
   TlsInfo info() const;
+  bool broken() const { return broken_; }
   const std::string& error() const { return error_; }
 
  private:
