@@ -149,7 +149,7 @@ Event Conversation::next_chunk(std::string_view input, std::size_t& consumed, st
   // SM-04: a fault is told at LAST.
   if (!doom_ && !chunk_last_) {
     mode_ = Mode::command;
-    return Say{{250, {2, 0, 0}, std::to_string(chunk_size_) + " octets received"}};
+    return dialogue_.on_chunk(chunk_size_);
   }
   if (!doom_) judge(checker_.fault());
   if (doom_) return finish(std::move(*doom_), Cause::message);

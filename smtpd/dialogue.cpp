@@ -173,6 +173,12 @@ Step ServerDialogue::take(mail::BdatCommand command, Behind) {
   return Bdat{command.size, command.last};
 }
 
+// `BDAT 0` without LAST is legal (interface.md §6.6), but whoever says nothing else is wasting our time.
+Say ServerDialogue::on_chunk(std::uint64_t octets) {
+  Reply reply(250, kOk, std::to_string(octets) + " octets received");
+  return octets == 0 ? idle(std::move(reply)) : Say{std::move(reply)};
+}
+
 // RFC 5321 §4.1.1.5
 Step ServerDialogue::take(mail::RsetCommand, Behind) {
   reset_transaction();

@@ -59,6 +59,8 @@ class ServerDialogue {
   // DATA, or the first BDAT, was let through: 354 for the former.
   mail::Reply on_data_started();
   void on_chunks_started() { chunks_ = true; }
+  // A chunk that is not the last is in.
+  Say on_chunk(std::uint64_t octets);
   // DATA, BDAT or a whole message ended with this reply, whoever made it: the transaction is over.
   Say on_transaction_end(mail::Reply reply, Cause cause = Cause::none);
   // The handshake is done: nothing from before counts any more (RFC 3207 §4.2).
