@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 
 namespace core {
 namespace {
@@ -73,6 +74,10 @@ std::string judge_file(const struct stat& st, const SecretUser& user) {
 }
 
 }  // namespace
+
+void throw_exception_from_error(const Problem& problem, const boost::source_location&) {
+  throw std::runtime_error(problem.text);
+}
 
 void wipe(std::string& text) noexcept {
   // The capacity too: what a short string left behind in a long one's buffer, and the inline buffer after a move.

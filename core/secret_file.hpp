@@ -17,6 +17,8 @@ namespace core {
 struct Problem {
   std::string text;
 };
+// Found by ADL: Explained::value() throws std::runtime_error.
+[[noreturn]] void throw_exception_from_error(const Problem& problem, const boost::source_location& where);
 // A value, or what is wrong.
 template <class T>
 using Explained = boost::system::result<T, Problem>;

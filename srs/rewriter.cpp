@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <optional>
+#include <stdexcept>
 
 #include "core/text.hpp"
 #include "srs/hmac.hpp"
@@ -18,6 +19,7 @@ constexpr std::size_t kTokenCharacters = 26;    // 130 bits
 // In the place of the domain: no domain name has an underscore, so that tokens and addresses cannot be mixed up.
 constexpr std::string_view kTokenDomain = "_";
 constexpr std::string_view kSeparators = "=-+";
+constexpr std::string_view kSpecials = "()<>[]:;@\\,\"";  // RFC 5322 §3.2.3, the dot aside
 constexpr std::string_view kDays = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 constexpr int kDayModulo = 1024;
 constexpr int kMaxAgeDays = 365;  // a stamp tells past from future only within half of the modulo
@@ -84,14 +86,27 @@ std::optional<int> day_of(std::string_view stamp) {
   return static_cast<int>(day);
 }
 
+// Longer than 64 octets and otherwise a dot-string: other forwarders do not always count (postsrsd#108).
+bool is_long_dot_string(std::string_view local) {
+  if (local.size() <= mail::kMaxLocalPart || local.size() > mail::kMaxPath) return false;
+  for (const auto atom : core::split(local, '.')) {
+    const auto is_atext = [](char c) { return c > ' ' && c < '\x7f' && kSpecials.find(c) == std::string_view::npos; };
+    if (atom.empty() || !std::all_of(atom.begin(), atom.end(), is_atext)) return false;
+  }
+  return true;
+}
+
 // What an address looked like before it was embedded: quoted again when it has to be.
 core::Result<mail::Mailbox> mailbox_of(std::string_view local, std::string_view domain) {
   std::string text(local);
   text += '@';
   text += domain;
   auto mailbox = mail::parse_mailbox(text, mail::Utf8::yes);
+  if (mailbox) return mailbox;
+  if (is_long_dot_string(local) && mail::is_domain(domain))
+    return mail::Mailbox{std::string(local), std::string(domain)};
   // pysrs quotes the whole SRS address instead of the part within.
-  return mailbox ? mailbox : mail::make_mailbox(local, domain, mail::Utf8::yes);
+  return mail::make_mailbox(local, domain, mail::Utf8::yes);
 }
 
 }  // namespace
@@ -112,6 +127,10 @@ std::string_view to_string(ReverseError error) {
       return "SRS address no longer known";
   }
   return "";
+}
+
+void throw_exception_from_error(ReverseError error, const boost::source_location&) {
+  throw std::runtime_error(std::string(to_string(error)));
 }
 
 std::vector<core::Secret> parse_secrets(std::string_view content) {
@@ -261,11 +280,11 @@ core::Result<mail::ReversePath> Rewriter::Impl::forward_mailbox(const mail::Mail
   std::string local;
   mail::Mailbox original = sender;  // what a token would stand for
   // Quotes that were not needed would not come back: such a local part is not taken apart.
-  const bool plain = mail::make_mailbox(meaning, sender.domain, mail::Utf8::yes) == sender;
+  const bool plain = mailbox_of(meaning, sender.domain) == sender;
   const auto kind = plain ? kind_of(meaning) : Kind::none;
   const auto srs1 = kind == Kind::srs1 ? Srs1::split(std::string_view(meaning).substr(5)) : std::nullopt;
   std::optional<core::Result<mail::Mailbox>> first;
-  if (srs1) first = mail::make_mailbox("SRS0" + std::string(srs1->rest), srs1->domain, mail::Utf8::yes);
+  if (srs1) first = mailbox_of("SRS0" + std::string(srs1->rest), srs1->domain);
   if (first && *first) {
     // The bounce will skip the hop before us and go to the first forwarder.
     local = make_srs1(srs1->domain, srs1->rest);
@@ -339,16 +358,17 @@ Reversed Rewriter::Impl::reverse_token(const Srs0& parts) const {
   const bool ours = std::any_of(sha256.begin(), sha256.end(), [&](const Hmac& key) {
     return equal_in_constant_time(token, token_of(key, *address));
   });
-  auto original = mail::parse_mailbox(*address, mail::Utf8::yes);
-  if (!ours || !original) return ReverseError::forgotten;
-  return std::move(*original);
+  // Proven to be what we took once, so it is not judged again: MAIL may be laxer about lengths than other places.
+  const auto at = address->rfind('@');
+  if (!ours || at == std::string::npos) return ReverseError::forgotten;
+  return mail::Mailbox{address->substr(0, at), address->substr(at + 1)};
 }
 
 Reversed Rewriter::Impl::reverse_srs1(std::string_view text) const {
   const auto parts = Srs1::split(text);
   if (!parts) return ReverseError::malformed;
   if (!verify(parts->hash, srs1_text(parts->domain, parts->rest))) return ReverseError::bad_hash;  // RL-10
-  auto first = mail::make_mailbox("SRS0" + std::string(parts->rest), parts->domain, mail::Utf8::yes);
+  auto first = mailbox_of("SRS0" + std::string(parts->rest), parts->domain);
   if (!first) return ReverseError::malformed;
   return std::move(*first);
 }

@@ -36,6 +36,8 @@ enum class ReverseError {
   forgotten,    // a valid token whose original is no longer kept: 550 5.1.1
 };
 std::string_view to_string(ReverseError error);
+// Found by ADL: Reversed::value() throws std::runtime_error.
+[[noreturn]] void throw_exception_from_error(ReverseError error, const boost::source_location& where);
 
 using Reversed = boost::system::result<mail::Mailbox, ReverseError>;
 
