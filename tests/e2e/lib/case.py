@@ -117,4 +117,4 @@ def added_fields(block):
 
 
 def main():
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, warnings="ignore")

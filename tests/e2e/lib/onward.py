@@ -88,6 +88,7 @@ class Onward:
         self.folder = tempfile.mkdtemp(prefix="onward-e2e-")
         self.address, self.port = address, free_port()
         self.process = None
+        self.clients = []
         self.keys = keys.folder()
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         for name in ("domains", "keys", "tls", "state", "run"):
@@ -175,6 +176,7 @@ class Onward:
 
     def client(self, source=None, hello=True, timeout=LIMIT):
         client = Client(self.address, self.port, source, timeout)
+        self.clients.append(client)
         return client.hello() if hello else client
 
     def run(self, *arguments, stdin=None, config=True):
@@ -245,6 +247,8 @@ class Onward:
     def check_end(self, limit=LIMIT):
         """Stops it and returns everything that is wrong with how it ran."""
         wrong = []
+        for client in self.clients:
+            client.close()
         started = self.process is not None
         code = self.stop(limit)
         if started and code != 0:
