@@ -136,6 +136,12 @@ void step(std::string_view text, std::size_t at, char32_t wanted, Positions& out
   if (point.length == octets && fold_case(point.value) == wanted) add(out, end);
 }
 
+// A quick look, for almost every octet of a text starts nothing: can `c` begin a spelling of `wanted`?
+bool may_begin(char c, char32_t wanted) {
+  if (core::is_8bit(c) || std::string_view("+%=&\\?").find(c) != std::string_view::npos) return true;
+  return fold_case(static_cast<unsigned char>(c)) == wanted;
+}
+
 enum class Backslash { no, may_quote };  // RFC 5321 §4.1.2 quoted-pairSMTP
 
 Positions match(std::string_view text, Positions from, std::u32string_view wanted, Backslash backslash) {
@@ -182,8 +188,11 @@ class Pattern {
         if (end && (!best || *end > best->end)) best = Found{separator, *end};
       }
     };
-    consider(match(text, {at}, local_, Backslash::may_quote));
+    if (local_.empty() || may_begin(text[at], local_.front())) {
+      consider(match(text, {at}, local_, Backslash::may_quote));
+    }
     for (const auto* quote : {U"\"", U"'"}) {
+      if (!may_begin(text[at], *quote)) continue;
       if (const auto open = match(text, {at}, quote, Backslash::may_quote); !open.empty()) {
         consider(match(text, match(text, open, local_, Backslash::may_quote), quote, Backslash::may_quote));
       }
@@ -193,6 +202,10 @@ class Pattern {
 
   // The longest spelling of the domain that starts at `at`.
   std::optional<std::size_t> domain_at(std::string_view text, std::size_t at) const {
+    const auto may_be = [&](const std::u32string& label) {
+      return label.empty() || may_begin(text[at], label.front());
+    };
+    if (at == text.size() || std::ranges::none_of(labels_.front(), may_be)) return std::nullopt;
     Positions positions{at};
     for (std::size_t i = 0; i < labels_.size(); ++i) {
       if (i > 0) positions = match(text, positions, U".", Backslash::no);
@@ -256,9 +269,7 @@ class Masker {
   std::string operator()(std::string_view text) const {
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
-      const auto before = at;
       if (!replace_address(text, at, out) && !replace_domain(text, at, out)) out += text[at++];
-      if (at <= before) break;  // cannot be: a spelling has at least one octet
     }
     return out;
   }
@@ -267,7 +278,7 @@ class Masker {
   // Addresses are replaced also where the text goes on right behind them: better one word too odd than one leak.
   bool replace_address(std::string_view text, std::size_t& at, std::string& out) const {
     const Pattern* best = nullptr;
-    Pattern::Found found;
+    Pattern::Found found{at, at};
     for (const auto& pattern : patterns_) {
       const auto here = pattern.address_at(text, at);
       if (here && here->end > found.end) {
@@ -292,7 +303,7 @@ class Masker {
 
   bool replace_domain(std::string_view text, std::size_t& at, std::string& out) const {
     const Pattern* best = nullptr;
-    std::size_t end = 0;
+    std::size_t end = at;
     for (const auto& pattern : patterns_) {
       if (!pattern.domain_is_hidden()) continue;
       const auto here = pattern.domain_at(text, at);
