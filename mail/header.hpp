@@ -18,7 +18,7 @@ struct HeaderField {
   std::string_view value() const;  // after the colon, folding kept, without the final CRLF
 };
 
-inline constexpr std::size_t kMaxHeaderOctets = 256 * 1024;  // threats CR-06
+inline constexpr std::size_t kMaxHeaderOctets = std::size_t{256} * 1024;  // threats CR-06
 inline constexpr std::size_t kMaxHeaderFields = 1000;
 
 class Headers {

@@ -95,6 +95,7 @@ std::string Reply::to_wire() const {
   const std::size_t room = kMaxWireLine - 2 - head.size() - 1 - (status ? second.size() + 1 : 0);
 
   std::vector<std::string> clean;
+  clean.reserve(lines.size());
   for (const auto& line : lines) clean.push_back(core::printable(line));
   if (clean.empty()) clean.emplace_back();
   std::vector<std::string_view> wire;
