@@ -1,0 +1,382 @@
+#include "app/daemon.hpp"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <future>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "app/notify.hpp"
+
+namespace app {
+namespace {
+
+constexpr unsigned kSpoolThreads = 2;
+// How long a shutdown waits for sessions past the dot before it gives up on them (DU-15).
+constexpr core::Seconds kDrainTime{60};
+constexpr core::Seconds kAskUnit{2};
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+unsigned shard_count(unsigned configured) {
+  if (configured != 0) return configured;
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+// No core dumps and no other process of the same user reads our memory: keys are in it. Sanitizers need ptrace.
+void harden_process() {
+  static_cast<void>(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+#endif
+}
+
+std::shared_ptr<const smtpd::Settings> settings_of(const std::shared_ptr<const Config>& config) {
+  return {config, &config->smtp};
+}
+
+}  // namespace
+
+Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config>& forwarding,
+                   const std::shared_ptr<const smtpd::Settings>& settings)
+    : resolver(shard.executor(), daemon.config_->dns, shard.random(), shard.metrics(), daemon.clock_),
+      engine(shard.executor(), resolver, daemon.spool_, daemon.slots_, shard.random(), shard.metrics()),
+      pipeline({shard.executor(), &engine, &resolver, &daemon.spool_, &daemon.memory_, &daemon.disk_, &shard.metrics(),
+                &daemon.clock_},
+               forwarding, daemon.log_),
+      server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
+              shard.random()},
+             settings) {}
+
+Daemon::Daemon(std::shared_ptr<const Config> config, std::unique_ptr<srs::TokenFile> tokens)
+    : config_(std::move(config)),
+      tokens_(std::move(tokens)),
+      log_(sink_, config_->log.format, config_->log.level),
+      memory_(config_->limits.memory),
+      disk_(config_->limits.spill),
+      spool_(config_->state_dir, kSpoolThreads) {}
+
+Daemon::~Daemon() = default;
+
+// ---- start
+
+bool Daemon::open_doors(const Config& config, std::vector<std::string>& errors) {
+  for (auto& door : doors_) door->wanted = false;
+  for (const auto& listener : config.listeners) {
+    auto info = std::make_shared<smtpd::Listener>();
+    info->name = listener.address;
+    info->tls = listener.tls;
+    info->server = listener.server;
+    bool known = false;
+    for (auto& door : doors_) {
+      if (!door->open || door->address != listener.address) continue;
+      door->info = info;
+      door->wanted = known = true;
+    }
+    if (known) continue;
+    std::string error;
+    auto opened = net::Listener::open(control_.get_executor(), listener.address, metrics_, error);
+    if (opened.empty()) {
+      errors.push_back(fmt::format("{}: {}: {}", listener.where, listener.address, error));
+      continue;
+    }
+    for (auto& one : opened) {
+      auto door = std::make_unique<Door>();
+      door->address = listener.address;
+      door->listener = std::move(one);
+      door->info = info;
+      doors_.push_back(std::move(door));
+    }
+  }
+  return errors.empty();
+}
+
+void Daemon::run_door(Door& door) {
+  const auto next = [this]() -> boost::asio::any_io_executor {
+    next_unit_ = (next_unit_ + 1) % units_.size();
+    return units_[next_unit_]->shard.executor();
+  };
+  const auto handler = [this, &door](net::Socket socket) {
+    for (auto& unit : units_) {
+      if (unit->shard.executor() != socket.get_executor()) continue;
+      boost::asio::post(unit->shard.executor(),
+                        [server = &unit->server, info = door.info, taken = std::move(socket)]() mutable {
+                          server->accept(std::move(taken), std::move(info));
+                        });
+      return;
+    }
+  };
+  auto work = door.listener->run(next, handler);
+  boost::asio::co_spawn(control_, std::move(work), boost::asio::detached);
+}
+
+bool Daemon::drop_privileges(std::string& error) {
+  if (::geteuid() != 0 || config_->user.empty() || config_->user == "root") return true;
+  const passwd* user = ::getpwnam(config_->user.c_str());
+  if (user == nullptr) {
+    error = fmt::format("user \"{}\" does not exist; create it (conf/onward.sysusers) or set user in {}", config_->user,
+                        config_->file);
+    return false;
+  }
+  if (::initgroups(user->pw_name, user->pw_gid) != 0 || ::setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
+      ::setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0) {
+    error = fmt::format("cannot become user \"{}\": {}", config_->user, std::strerror(errno));
+    return false;
+  }
+  return true;
+}
+
+std::shared_ptr<const forwarder::Config> Daemon::forwarding_of(const std::shared_ptr<const Config>& config) const {
+  auto forwarding = std::make_shared<forwarder::Config>(config->forwarding);
+  forwarding->listeners.clear();
+  for (const auto& door : doors_) {
+    if (!door->wanted) continue;
+    forwarding->listeners.push_back(core::HostPort{door->listener->address().to_string(), door->listener->port()});
+  }
+  return forwarding;
+}
+
+int Daemon::run() {
+  raise_descriptor_limit();
+  ::signal(SIGPIPE, SIG_IGN);
+  std::vector<std::string> errors;
+  std::string error;
+  if (!open_doors(*config_, errors) || !drop_privileges(error)) {
+    if (!error.empty()) errors.push_back(error);
+    for (const auto& text : errors) fmt::print(stderr, "onward: {}\n", text);
+    return 1;
+  }
+  harden_process();
+  admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket,
+                                         [this](const nlohmann::json& request) { return handle(request); });
+  if (!admin_->start(error)) {
+    fmt::print(stderr, "onward: {}\n", error);
+    return 1;
+  }
+  const auto forwarding = forwarding_of(config_);
+  const auto settings = settings_of(config_);
+  for (unsigned i = 0; i < shard_count(config_->threads); ++i) {
+    units_.push_back(std::make_unique<Unit>(*this, forwarding, settings));
+  }
+  for (auto& unit : units_) unit->shard.start();
+  for (auto& door : doors_) {
+    run_door(*door);
+    log_.info("listening", {{"address", core::HostPort{door->listener->address().to_string(), door->listener->port()}
+                                            .to_string()}});
+  }
+  for (const auto& warning : config_->warnings) log_.warn("configuration", {{"warning", warning.to_string()}});
+  signals_.add(SIGTERM);
+  signals_.add(SIGINT);
+  signals_.add(SIGHUP);
+  wait_for_signal();
+  log_.info("started", {{"version", ONWARD_VERSION},
+                        {"shards", units_.size()},
+                        {"domains", config_->domains},
+                        {"addresses", config_->addresses}});
+  notify_systemd("READY=1");
+  control_.run();
+
+  for (auto& unit : units_) {
+    unit->shard.stop_now();
+    unit->shard.join();
+  }
+  log_.info("stopped", {{"drained", drained_}});
+  return 0;
+}
+
+void Daemon::wait_for_signal() {
+  signals_.async_wait([this](const boost::system::error_code& error, int number) {
+    if (error) return;
+    if (number == SIGHUP) {
+      static_cast<void>(reload());
+    } else {
+      begin_shutdown();
+    }
+    wait_for_signal();
+  });
+}
+
+// ---- reload
+
+nlohmann::json Daemon::reload() {
+  notify_systemd("RELOADING=1");
+  LoadOptions options;
+  options.tokens = tokens_.get();
+  auto loaded = load_config(config_->file, options);
+  nlohmann::json answer;
+  answer["ok"] = false;
+  if (const auto* errors = std::get_if<std::vector<ConfigError>>(&loaded)) {
+    for (const auto& error : *errors) {
+      log_.error("reload_failed", {{"error", error.to_string()}});
+      answer["errors"].push_back(error.to_string());
+    }
+    notify_systemd("READY=1");
+    return answer;
+  }
+  const auto fresh = std::get<std::shared_ptr<const Config>>(loaded);
+  const std::size_t before = doors_.size();
+  std::vector<std::string> errors;
+  if (!open_doors(*fresh, errors)) {
+    for (const auto& error : errors) log_.error("reload_failed", {{"error", error}});
+    answer["errors"] = errors;
+    doors_.resize(before);  // what was opened in vain
+    std::vector<std::string> ignored;
+    static_cast<void>(open_doors(*config_, ignored));
+    notify_systemd("READY=1");
+    return answer;
+  }
+  for (const auto* key : {"threads", "state_dir", "admin_socket", "user"}) {
+    const std::string name(key);
+    const bool changed = (name == "threads" && fresh->threads != config_->threads) ||
+                         (name == "state_dir" && fresh->state_dir != config_->state_dir) ||
+                         (name == "admin_socket" && fresh->admin_socket != config_->admin_socket) ||
+                         (name == "user" && fresh->user != config_->user);
+    if (changed) answer["warnings"].push_back(name + " changes with the next restart only");
+  }
+  config_ = fresh;
+  memory_.set_limit(fresh->limits.memory);
+  disk_.set_limit(fresh->limits.spill);
+  const auto forwarding = forwarding_of(fresh);
+  const auto settings = settings_of(fresh);
+  for (auto& unit : units_) {
+    boost::asio::post(unit->shard.executor(), [one = unit.get(), forwarding, settings] {
+      one->pipeline.set_config(forwarding);
+      one->server.set_settings(settings);
+      one->engine.reset();
+      one->resolver.flush_cache();
+    });
+  }
+  for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
+  for (auto& door : doors_) {
+    if (!door->wanted && std::exchange(door->open, false)) door->listener->stop();
+  }
+  log_.info("reloaded", {{"domains", fresh->domains}, {"addresses", fresh->addresses}});
+  answer["ok"] = true;
+  answer["domains"] = fresh->domains;
+  answer["addresses"] = fresh->addresses;
+  for (const auto& warning : fresh->warnings) answer["warnings"].push_back(warning.to_string());
+  notify_systemd("READY=1");
+  return answer;
+}
+
+// ---- admin
+
+std::uint64_t Daemon::sum(core::Counter counter) const {
+  std::uint64_t total = metrics_.get(counter);
+  for (const auto& unit : units_) total += unit->shard.metrics().get(counter);
+  return total;
+}
+
+nlohmann::json Daemon::status() {
+  nlohmann::json out;
+  const auto uptime = core::Steady::now() - started_;
+  out["version"] = ONWARD_VERSION;
+  out["uptime_s"] = std::chrono::duration_cast<core::Seconds>(uptime).count();
+  out["sessions"] = connections_.total();
+  out["accepted_total"] = sum(core::Counter::messages_accepted);
+  out["forwarded_total"] = sum(core::Counter::messages_forwarded);
+  out["rejected_total"] = sum(core::Counter::messages_rejected);
+  out["deferred_total"] = sum(core::Counter::messages_deferred);
+  out["queue"] = {{"active", 0}, {"deferred", 0}, {"hold", 0}};  // there is no queue yet
+  out["memory_bytes"] = memory_.used();
+  out["memory_limit_bytes"] = memory_.limit();
+  out["spill_bytes"] = disk_.used();
+  out["pressure"] = std::max(memory_.pressure(), disk_.pressure());
+  out["draining"] = shutting_down_;
+  out["log_lines_dropped"] = sink_.dropped();
+  auto& counters = out["counters"];
+  for (std::size_t i = 0; i < static_cast<std::size_t>(core::Counter::count_); ++i) {
+    const auto counter = static_cast<core::Counter>(i);
+    counters[std::string(core::info(counter).name)] = sum(counter);
+  }
+  out["upstream"]["connections"] = slots_.in_use();
+  out["upstream"]["kept"] = 0;
+  out["upstream"]["ipv4_only"] = nlohmann::json::array();
+  std::size_t kept = 0;
+  for (auto& unit : units_) {
+    // Asked on the shard's own thread; a shard that is busy for so long is news by itself.
+    std::packaged_task<std::pair<std::size_t, std::vector<std::string>>()> ask([one = unit.get()] {
+      return std::make_pair(one->engine.pool().size(), one->engine.ipv4_only_targets());
+    });
+    auto told = ask.get_future();
+    boost::asio::post(unit->shard.executor(), std::move(ask));
+    if (told.wait_for(kAskUnit) != std::future_status::ready) {
+      out["upstream"]["unresponsive_shard"] = true;
+      continue;
+    }
+    auto [size, targets] = told.get();
+    kept += size;
+    for (auto& target : targets) out["upstream"]["ipv4_only"].push_back(std::move(target));
+  }
+  out["upstream"]["kept"] = kept;
+  return out;
+}
+
+nlohmann::json Daemon::handle(const nlohmann::json& request) {
+  const auto command = request.value("command", std::string());
+  if (command == "status") return status();
+  if (command == "reload") return reload();
+  if (command == "drain" || command == "stop") {
+    boost::asio::post(control_, [this] { begin_shutdown(); });
+    return {{"ok", true}};
+  }
+  return {{"ok", false}, {"error", "unknown command"}};
+}
+
+// ---- end
+
+void Daemon::begin_shutdown() {
+  if (std::exchange(shutting_down_, true)) {  // asked twice: at once
+    for (auto& unit : units_) {
+      boost::asio::post(unit->shard.executor(), [one = unit.get()] { one->server.abort_sessions(); });
+    }
+    return;
+  }
+  notify_systemd("STOPPING=1");
+  log_.info("draining", {{"sessions", connections_.total()}});
+  for (auto& door : doors_) door->listener->stop();
+  auto work = shut_down();
+  boost::asio::co_spawn(control_, std::move(work), boost::asio::detached);
+}
+
+net::Awaitable<bool> Daemon::drain_unit(Unit& unit, core::Deadline deadline) {
+  bool done = co_await unit.server.drain(deadline);
+  if (!done) unit.server.abort_sessions();
+  unit.engine.pool().clear();
+  unit.engine.gate().close();
+  done = co_await unit.engine.gate().wait(done ? deadline : core::Deadline::after(core::Seconds(1))) && done;
+  co_return done;
+}
+
+net::Awaitable<void> Daemon::shut_down() {
+  const auto deadline = core::Deadline::after(kDrainTime);
+  drained_ = true;
+  for (auto& unit : units_) {
+    auto work = drain_unit(*unit, deadline);
+    const bool done = co_await boost::asio::co_spawn(unit->shard.executor(), std::move(work), boost::asio::use_awaitable);
+    drained_ = drained_ && done;
+  }
+  admin_->stop();
+  signals_.cancel();
+  control_.stop();
+}
+
+}  // namespace app

@@ -1,0 +1,89 @@
+// `onward serve`: everything is put together here and nowhere else. The main thread is the control thread: it accepts, handles
+// signals and the admin socket, reloads; shards do the mail. Nothing is global.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "app/admin_server.hpp"
+#include "app/config.hpp"
+#include "app/stderr_sink.hpp"
+#include "core/budget.hpp"
+#include "core/log.hpp"
+#include "forwarder/engine.hpp"
+#include "forwarder/pipeline.hpp"
+#include "net/listener.hpp"
+#include "net/shard.hpp"
+#include "net/spool.hpp"
+#include "smtpd/server.hpp"
+#include "srs/token_store.hpp"
+
+namespace app {
+
+class Daemon {
+ public:
+  // `config` was loaded with `tokens`, which the daemon takes over.
+  Daemon(std::shared_ptr<const Config> config, std::unique_ptr<srs::TokenFile> tokens);
+  ~Daemon();
+
+  // Binds, drops privileges, serves until SIGTERM, SIGINT or `onward stop`. The exit code.
+  int run();
+
+ private:
+  // What one shard consists of. Destroyed bottom-up, the shard's context last.
+  struct Unit {
+    Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config>& forwarding,
+         const std::shared_ptr<const smtpd::Settings>& settings);
+    net::Shard shard;
+    dns::LdnsResolver resolver;
+    forwarder::Engine engine;
+    forwarder::Pipeline pipeline;
+    smtpd::Server server;
+  };
+  // One [[listener]] that is open; `info` is what sessions get, replaced by a reload.
+  struct Door {
+    std::string address;  // as configured
+    std::unique_ptr<net::Listener> listener;
+    std::shared_ptr<const smtpd::Listener> info;
+    bool wanted = true;  // by the configuration
+    bool open = true;    // false: closed by a reload, kept until the end
+  };
+
+  bool open_doors(const Config& config, std::vector<std::string>& errors);
+  void run_door(Door& door);
+  bool drop_privileges(std::string& error);
+  std::shared_ptr<const forwarder::Config> forwarding_of(const std::shared_ptr<const Config>& config) const;
+  void wait_for_signal();
+  nlohmann::json handle(const nlohmann::json& request);
+  nlohmann::json status();
+  nlohmann::json reload();
+  void begin_shutdown();
+  net::Awaitable<void> shut_down();
+  net::Awaitable<bool> drain_unit(Unit& unit, core::Deadline deadline);
+  std::uint64_t sum(core::Counter counter) const;
+
+  std::shared_ptr<const Config> config_;
+  std::unique_ptr<srs::TokenFile> tokens_;
+  StderrSink sink_;
+  core::Log log_;
+  core::SystemClock clock_;
+  core::Metrics metrics_;  // of the control thread
+  core::Budget memory_, disk_;
+  core::Steady::time_point started_ = core::Steady::now();
+  net::Spool spool_;
+  forwarder::Slots slots_;
+  smtpd::ConnectionTable connections_;
+  boost::asio::io_context control_{1};
+  boost::asio::signal_set signals_{control_};
+  std::vector<std::unique_ptr<Unit>> units_;
+  std::vector<std::unique_ptr<Door>> doors_;
+  std::unique_ptr<AdminServer> admin_;
+  std::size_t next_unit_ = 0;
+  bool shutting_down_ = false, drained_ = false;
+};
+
+}  // namespace app
