@@ -99,7 +99,8 @@ TEST(HeaderScanner, finds_the_end_in_every_split) {
       for (std::size_t b = a; b <= text.size(); ++b) {
         HeaderScanner scanner;
         std::optional<std::uint64_t> found;
-        for (const auto& slice : {text.substr(0, a), text.substr(a, b - a), text.substr(b)}) found = scanner.feed(slice);
+        for (const auto& slice : {text.substr(0, a), text.substr(a, b - a), text.substr(b)})
+          found = scanner.feed(slice);
         ASSERT_EQ(found, end) << core::printable(text) << " cut at " << a << ", " << b;
       }
     }
