@@ -13,6 +13,7 @@ using mail::Reply;
 void CommandScent::feed(std::string_view input) {
   constexpr std::string_view kCommand = "mail from";
   constexpr auto kMidLine = std::string_view::npos;
+  if (found_) return;
   for (const char c : input) {
     if (c == '\r' || c == '\n') {
       matched_ = 0;

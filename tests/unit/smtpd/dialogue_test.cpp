@@ -457,6 +457,18 @@ TEST(Dialogue, RefusedChunksAreSwallowed) {
   script.expect("452 4.3.1").expect("503 5.5.1").expect_open();
 }
 
+TEST(Threats, SM_02_smuggling_octet_by_octet) {
+  for (const std::string sequence : {"\n.\n", "\r.\r", "\r\n.\r\r\n"}) {
+    Script script;
+    script.ehlo().envelope().peer("DATA").expect("354 ");
+    for (const char c : "x" + sequence + "MAIL FROM:<e@a.test>\r\nRCPT TO:<v@b.test>\r\nDATA\r\n") {
+      script.raw(std::string_view(&c, 1)).expect_open();
+    }
+    script.raw(".\r\n").expect("550 5.6.0", "[smuggling sess-1]").expect_closed();
+    EXPECT_TRUE(script.messages().empty());
+  }
+}
+
 TEST(Threats, SM_11_NUL_in_a_command) {
   Script script;
   script.raw(std::string("NO\0OP\r\n", 7)).expect("500 5.5.2").expect_open();

@@ -75,7 +75,7 @@ class FakeTransaction final : public forwarder::Transaction {
     co_await pause(handler_.end_delay);
     --handler_.ending_;
     message_.client_gone = probe.gone();
-    auto reply = handler_.on_end ? handler_.on_end() : mail::Reply(250, {2, 0, 0}, "Relayed");
+    auto reply = handler_.on_end ? handler_.on_end(message_) : mail::Reply(250, {2, 0, 0}, "Relayed");
     if (reply.positive()) {
       const std::lock_guard lock(handler_.mutex_);
       handler_.messages_.push_back(message_);

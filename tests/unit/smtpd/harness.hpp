@@ -43,7 +43,7 @@ class FakeHandler final : public forwarder::Handler {
 
   // Read by the shard; set before the session begins.
   std::function<mail::Reply(const std::string& address)> on_rcpt;
-  std::function<mail::Reply()> on_end;  // may throw: a bug of ours
+  std::function<mail::Reply(const Message&)> on_end;  // may throw: a bug of ours
   core::Milliseconds end_delay{0};
   core::Milliseconds rcpt_delay{0};
   std::optional<mail::Reply> refuse_mail, refuse_data;

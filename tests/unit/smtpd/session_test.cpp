@@ -99,7 +99,7 @@ TEST(Session, LostConnectionInsideDataDropsTheTransaction) {
 
 TEST(Session, AnExceptionIs421AndCounted) {
   Harness harness;
-  harness.handler.on_end = []() -> mail::Reply { throw std::logic_error("a bug"); };
+  harness.handler.on_end = [](const FakeHandler::Message&) -> mail::Reply { throw std::logic_error("a bug"); };
   auto peer = harness.connect();
   peer.expect("220 ").ehlo().envelope().data().send(".\r\n").expect("421 4.3.0", "[internal-error ").expect_closed();
   EXPECT_EQ(harness.count(Counter::internal_errors), 1U);
