@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <utility>
 
 #include "core/text.hpp"
 #include "forwarder/punycode.hpp"
@@ -136,10 +137,15 @@ void step(std::string_view text, std::size_t at, char32_t wanted, Positions& out
   if (point.length == octets && fold_case(point.value) == wanted) add(out, end);
 }
 
-// A quick look, for almost every octet of a text starts nothing: can `c` begin a spelling of `wanted`?
-bool may_begin(char c, char32_t wanted) {
-  if (core::is_8bit(c) || std::string_view("+%=&\\?").find(c) != std::string_view::npos) return true;
-  return fold_case(static_cast<unsigned char>(c)) == wanted;
+// A quick look before anything is allocated, for almost every octet of a text starts nothing: can a spelling of
+// `wanted` begin at `at`?
+bool may_begin(std::string_view text, std::size_t at, char32_t wanted) {
+  const char c = text[at];
+  if (fold_case(static_cast<unsigned char>(c)) == wanted) return true;
+  if (wanted >= 0x80 && (core::is_8bit(c) || c == '?')) return true;
+  if (c == '\\' && at + 1 < text.size() && text[at + 1] != '\\' && may_begin(text, at + 1, wanted)) return true;
+  const auto escape = escape_at(text.substr(at));
+  return escape.length && (wanted >= 0x80 || fold_case(static_cast<unsigned char>(escape.octet)) == wanted);
 }
 
 enum class Backslash { no, may_quote };  // RFC 5321 §4.1.2 quoted-pairSMTP
@@ -188,11 +194,11 @@ class Pattern {
         if (end && (!best || *end > best->end)) best = Found{separator, *end};
       }
     };
-    if (local_.empty() || may_begin(text[at], local_.front())) {
+    if (local_.empty() || may_begin(text, at, local_.front())) {
       consider(match(text, {at}, local_, Backslash::may_quote));
     }
     for (const auto* quote : {U"\"", U"'"}) {
-      if (!may_begin(text[at], *quote)) continue;
+      if (!may_begin(text, at, *quote)) continue;
       if (const auto open = match(text, {at}, quote, Backslash::may_quote); !open.empty()) {
         consider(match(text, match(text, open, local_, Backslash::may_quote), quote, Backslash::may_quote));
       }
@@ -203,7 +209,7 @@ class Pattern {
   // The longest spelling of the domain that starts at `at`.
   std::optional<std::size_t> domain_at(std::string_view text, std::size_t at) const {
     const auto may_be = [&](const std::u32string& label) {
-      return label.empty() || may_begin(text[at], label.front());
+      return label.empty() || may_begin(text, at, label.front());
     };
     if (at == text.size() || std::ranges::none_of(labels_.front(), may_be)) return std::nullopt;
     Positions positions{at};
@@ -267,54 +273,66 @@ class Masker {
   }
 
   std::string operator()(std::string_view text) const {
-    std::string out;
-    for (std::size_t at = 0; at < text.size();) {
-      if (!replace_address(text, at, out) && !replace_domain(text, at, out)) out += text[at++];
+    Work work{text, 0, 0, {}};
+    while (work.at < text.size()) {
+      if (!replace_address(work) && !replace_domain(work)) work.out += text[work.at++];
     }
-    return out;
+    return std::move(work.out);
   }
 
  private:
+  struct Work {
+    std::string_view text;
+    std::size_t at;        // what is before it is done
+    std::size_t replaced;  // where the last replacement ended
+    std::string out;
+
+    void replace(std::size_t end, std::string_view by) {
+      out += by;
+      at = replaced = end;
+    }
+    bool bracketed(std::size_t end) const { return at > 0 && text[at - 1] == '<' && text.substr(end).starts_with('>'); }
+  };
+
   // Addresses are replaced also where the text goes on right behind them: better one word too odd than one leak.
-  bool replace_address(std::string_view text, std::size_t& at, std::string& out) const {
+  bool replace_address(Work& work) const {
     const Pattern* best = nullptr;
-    Pattern::Found found{at, at};
+    Pattern::Found found{work.at, work.at};
     for (const auto& pattern : patterns_) {
-      const auto here = pattern.address_at(text, at);
+      const auto here = pattern.address_at(work.text, work.at);
       if (here && here->end > found.end) {
         best = &pattern;
         found = *here;
       }
     }
     if (!best) return false;
-    if (is_word(text[at]) && word_before(text, at) && best->domain_is_hidden()) {
+    const bool longer = is_word(work.text[work.at]) && work.at > work.replaced && word_before(work.text, work.at);
+    if (longer && best->domain_is_hidden()) {
       // The end of a longer local part: another address, of which only the domain is hidden.
-      out += text.substr(at, found.domain - at);
-      out += best->shown_domain();
+      work.out += work.text.substr(work.at, found.domain - work.at);
+      work.replace(found.end, best->shown_domain());
     } else if (best->shown().empty()) {
-      const bool bracketed = at > 0 && text[at - 1] == '<' && found.end < text.size() && text[found.end] == '>';
-      if (!bracketed) out += "<>";
+      work.replace(found.end, work.bracketed(found.end) ? "" : "<>");
     } else {
-      out += best->shown();
+      work.replace(found.end, best->shown());
     }
-    at = found.end;
     return true;
   }
 
-  bool replace_domain(std::string_view text, std::size_t& at, std::string& out) const {
+  bool replace_domain(Work& work) const {
+    if (label_before(work.text, work.at)) return false;
     const Pattern* best = nullptr;
-    std::size_t end = at;
+    std::size_t end = work.at;
     for (const auto& pattern : patterns_) {
       if (!pattern.domain_is_hidden()) continue;
-      const auto here = pattern.domain_at(text, at);
-      if (here && *here > end && !domain_goes_on(text, *here)) {
+      const auto here = pattern.domain_at(work.text, work.at);
+      if (here && *here > end && !domain_goes_on(work.text, *here)) {
         best = &pattern;
         end = *here;
       }
     }
-    if (!best || label_before(text, at)) return false;
-    out += best->shown_domain();
-    at = end;
+    if (!best) return false;
+    work.replace(end, best->shown_domain());
     return true;
   }
 
