@@ -16,6 +16,18 @@ using namespace std::chrono_literals;
 class EngineTest : public ::testing::Test {
  protected:
   EngineTest() { config_ = std::make_shared<forwarder::Config>(base_config()); }
+  // Attempts that were let go of still have a session to give back.
+  ~EngineTest() override { start_anew(); }
+  void start_anew() {
+    EXPECT_TRUE(settle([&] { return engine_.gate().count() == 0; })) << "an attempt never ended";
+    engine_.reset();
+    config_ = std::make_shared<forwarder::Config>(base_config());
+  }
+
+  test::FakeUpstream& add(const std::string& address, std::uint16_t port = 0) {
+    upstreams_.push_back(std::make_unique<test::FakeUpstream>(context_, address, port));
+    return *upstreams_.back();
+  }
 
   forwarder::Config base_config() {
     forwarder::Config config;
@@ -118,6 +130,7 @@ class EngineTest : public ::testing::Test {
   }
 
   boost::asio::io_context context_{1};
+  std::vector<std::unique_ptr<test::FakeUpstream>> upstreams_;
   std::shared_ptr<forwarder::Config> config_;
   dns::ZoneResolver resolver_;
   net::Spool spool_{"/tmp", 1};
@@ -136,7 +149,7 @@ std::string at(const test::FakeUpstream& upstream, const std::string& address) {
 }
 
 TEST_F(EngineTest, delivers_by_data_octet_for_octet) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   route_to({at(upstream, "127.0.0.1")});
   const auto outcome = deliver();
   EXPECT_EQ(outcome.fate, Fate::delivered);
@@ -147,7 +160,7 @@ TEST_F(EngineTest, delivers_by_data_octet_for_octet) {
 }
 
 TEST_F(EngineTest, delivers_by_chunks) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   upstream.ehlo = "PIPELINING\nCHUNKING";
   route_to({at(upstream, "127.0.0.1")});
   std::string text = "Subject: big\r\n\r\n";
@@ -161,7 +174,7 @@ TEST_F(EngineTest, delivers_by_chunks) {
 }
 
 TEST_F(EngineTest, large_message_by_data) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   route_to({at(upstream, "127.0.0.1")});
   std::string text = "Subject: big\r\n\r\n";
   while (text.size() < 700'000) text += "..0123456789\r\n.\r\nabc\r\n";
@@ -171,7 +184,7 @@ TEST_F(EngineTest, large_message_by_data) {
 }
 
 TEST_F(EngineTest, sessions_are_kept_and_used_again) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   route_to({at(upstream, "127.0.0.1")});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(deliver().fate, Fate::delivered);
   EXPECT_EQ(upstream.connections, 1);
@@ -181,7 +194,7 @@ TEST_F(EngineTest, sessions_are_kept_and_used_again) {
 
 // UP-14: what stands unread in a kept session makes it useless.
 TEST_F(EngineTest, UP_14_session_out_of_step_is_dropped) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   upstream.script = [](const std::string& verb, const std::string&, bool) -> std::optional<Act> {
     if (verb == "dot") return Act{"250 ok\r\n250 ghost\r\n"};
     return std::nullopt;
@@ -195,7 +208,7 @@ TEST_F(EngineTest, UP_14_session_out_of_step_is_dropped) {
 }
 
 TEST_F(EngineTest, kept_session_that_died_costs_nothing) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   int mails = 0;
   upstream.script = [&mails](const std::string& verb, const std::string&, bool) -> std::optional<Act> {
     if (verb == "MAIL" && ++mails == 2) return Act{"", true};
@@ -225,8 +238,8 @@ TEST_F(EngineTest, refusals_pass_on_at_each_stage) {
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(std::string(c.verb) + " " + c.octets);
-    config_ = std::make_shared<forwarder::Config>(base_config());
-    test::FakeUpstream upstream(context_, "127.0.0.1");
+    start_anew();
+    auto& upstream = add("127.0.0.1");
     const std::string verb = c.verb, octets = c.octets;
     upstream.script = [verb, octets](const std::string& v, const std::string&, bool) -> std::optional<Act> {
       if (v == verb || (verb == "DATA" && v == "DATA?")) return Act{octets};
@@ -237,7 +250,6 @@ TEST_F(EngineTest, refusals_pass_on_at_each_stage) {
     EXPECT_EQ(outcome.fate, c.fate);
     EXPECT_EQ(outcome.reply.code, c.code);
     EXPECT_TRUE(outcome.from_peer);
-    engine_.reset();
   }
 }
 
@@ -246,10 +258,10 @@ TEST_F(EngineTest, UP_11_failure_at_every_step) {
   for (const char* verb : {"connect", "EHLO", "MAIL", "RCPT", "DATA", "dot"}) {
     for (const char* how : {"close", "silent", "garbage", "half"}) {
       SCOPED_TRACE(std::string(verb) + " " + how);
-      config_ = std::make_shared<forwarder::Config>(base_config());
+      start_anew();
       config_->delivery.command_timeout = 150ms;
       config_->delivery.dot_timeout = 150ms;
-      test::FakeUpstream upstream(context_, "127.0.0.1");
+      auto& upstream = add("127.0.0.1");
       const std::string wanted = verb, way = how;
       upstream.script = [wanted, way](const std::string& v, const std::string&, bool) -> std::optional<Act> {
         if (v != wanted) return std::nullopt;
@@ -264,14 +276,13 @@ TEST_F(EngineTest, UP_11_failure_at_every_step) {
       EXPECT_NE(outcome.fate, Fate::failed);
       EXPECT_EQ(outcome.fate == Fate::unknown, wanted == "dot");
       EXPECT_EQ(outcome.reply.code, 451);
-      engine_.reset();
     }
   }
 }
 
 // UP-10: an acceptance before the dot is none.
 TEST_F(EngineTest, UP_10_early_acceptance_does_not_count) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   upstream.script = [](const std::string& verb, const std::string&, bool) -> std::optional<Act> {
     if (verb == "DATA") return Act{"354 go\r\n250 taken already\r\n"};
     return std::nullopt;
@@ -284,7 +295,8 @@ TEST_F(EngineTest, UP_10_early_acceptance_does_not_count) {
 }
 
 TEST_F(EngineTest, next_address_after_refused_connection_or_greeting) {
-  test::FakeUpstream bad(context_, "127.0.0.1"), good(context_, "127.0.0.1");
+  auto& bad = add("127.0.0.1");
+  auto& good = add("127.0.0.1");
   bad.script = [](const std::string& verb, const std::string&, bool) -> std::optional<Act> {
     if (verb == "connect") return Act{"554 5.7.1 go away\r\n", true};
     return std::nullopt;
@@ -297,7 +309,7 @@ TEST_F(EngineTest, next_address_after_refused_connection_or_greeting) {
 
 // UP-07: what is said of us in the greeting never becomes a 5xx for the sender.
 TEST_F(EngineTest, UP_07_greeting_refusal_is_temporary) {
-  test::FakeUpstream bad(context_, "127.0.0.1");
+  auto& bad = add("127.0.0.1");
   bad.script = [](const std::string& verb, const std::string&, bool) -> std::optional<Act> {
     if (verb == "connect") return Act{"554 5.7.1 you are listed\r\n", true};
     return std::nullopt;
@@ -313,8 +325,8 @@ class FamilyTest : public EngineTest {
  protected:
   // Both families on one port; IPv6 says `octets` at `verb`.
   void both(const std::string& verb, const std::string& octets) {
-    six_ = std::make_unique<test::FakeUpstream>(context_, "::1");
-    four_ = std::make_unique<test::FakeUpstream>(context_, "127.0.0.1", six_->port());
+    six_ = &add("::1");
+    four_ = &add("127.0.0.1", six_->port());
     six_->script = [verb, octets](const std::string& v, const std::string&, bool) -> std::optional<Act> {
       if (v == verb) return Act{octets};
       return std::nullopt;
@@ -325,7 +337,7 @@ class FamilyTest : public EngineTest {
     config_->delivery.port = six_->port();
     config_->delivery.private_destinations = true;
   }
-  std::unique_ptr<test::FakeUpstream> six_, four_;
+  test::FakeUpstream *six_ = nullptr, *four_ = nullptr;
 };
 
 TEST_F(FamilyTest, ipv6_is_first) {
@@ -339,7 +351,7 @@ TEST_F(FamilyTest, ipv6_is_first) {
 TEST_F(FamilyTest, ipv6_refusal_is_retried_over_ipv4_at_each_stage) {
   for (const char* verb : {"connect", "MAIL", "RCPT", "dot"}) {
     SCOPED_TRACE(verb);
-    config_ = std::make_shared<forwarder::Config>(base_config());
+    start_anew();
     resolver_ = dns::ZoneResolver();
     both(verb, "550-5.7.1 [::1] Our system has detected that this message does not meet IPv6 sending\r\n"
                "550 5.7.1 guidelines regarding PTR records\r\n");
@@ -356,7 +368,7 @@ TEST_F(FamilyTest, ipv6_refusal_is_retried_over_ipv4_at_each_stage) {
 }
 
 TEST_F(FamilyTest, refusal_of_the_only_family_passes_on) {
-  six_ = std::make_unique<test::FakeUpstream>(context_, "::1");
+  six_ = &add("::1");
   six_->script = [](const std::string& v, const std::string&, bool) -> std::optional<Act> {
     if (v == "dot") return Act{"550 5.7.25 no PTR\r\n"};
     return std::nullopt;
@@ -372,7 +384,7 @@ TEST_F(FamilyTest, refusal_of_the_only_family_passes_on) {
 
 // promise.md C.3.2: a quiet client's upstream transaction is reset, and repeated when the body comes.
 TEST_F(EngineTest, C_3_2_lease_is_given_back_and_taken_again) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   route_to({at(upstream, "127.0.0.1")});
   config_->delivery.lease = 50ms;
   auto delivery = start();
@@ -395,7 +407,7 @@ TEST_F(EngineTest, C_3_2_lease_is_given_back_and_taken_again) {
 
 // I3: without a dot no copy exists.
 TEST_F(EngineTest, abort_before_the_dot_leaves_nothing) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   route_to({at(upstream, "127.0.0.1")});
   {
     auto delivery = start();
@@ -413,7 +425,7 @@ TEST_F(EngineTest, abort_before_the_dot_leaves_nothing) {
 
 // I4: a dropped Delivery's attempt goes on after the dot until the answer is in.
 TEST_F(EngineTest, I4_after_the_dot_the_attempt_goes_on) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   route_to({at(upstream, "127.0.0.1")});
   {
     auto delivery = start();
@@ -437,7 +449,7 @@ TEST_F(EngineTest, I4_after_the_dot_the_attempt_goes_on) {
 
 // LMTP answers for each recipient (RFC 2033 §4.2).
 TEST_F(EngineTest, lmtp_answers_each_recipient) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   upstream.script = [](const std::string& verb, const std::string&, bool) -> std::optional<Act> {
     if (verb == "dot") return Act{"250 2.0.0 a\r\n452 4.2.2 b is full\r\n"};
     return std::nullopt;
@@ -462,7 +474,7 @@ TEST_F(EngineTest, lmtp_answers_each_recipient) {
 
 // RS-12: a tarpitting destination holds so many connections and no more; a quarter of them for one client.
 TEST_F(EngineTest, RS_12_shares_of_one_client_are_bounded) {
-  test::FakeUpstream upstream(context_, "127.0.0.1");
+  auto& upstream = add("127.0.0.1");
   route_to({at(upstream, "127.0.0.1")});
   config_->delivery.connections_per_destination = 8;
   std::vector<Delivery> deliveries;
