@@ -28,8 +28,8 @@ struct Mx {
 
 struct Answer {
   Status status = Status::failure;
-  bool authenticated = false;  // AD bit
-  std::uint32_t ttl = 0;       // seconds; of the smallest record, or of the negative answer
+  bool authenticated = false;              // AD bit
+  std::uint32_t ttl = 0;                   // seconds; of the smallest record, or of the negative answer
   std::vector<core::IpAddress> addresses;  // A, AAAA
   std::vector<Mx> mx;                      // in the order of the answer
   std::vector<std::string> names;          // CNAME, PTR
