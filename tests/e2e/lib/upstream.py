@@ -332,7 +332,8 @@ class Session:
     def take(self, data, wire, verb):
         if re.search(rb"(?<!\r)\n|\r(?!\n)|\0", wire):
             self.violation("bare CR, bare LF or NUL in the content")
-        message = Message(self, self.mail or b"", list(self.rcpts), data, wire, verb)
+        keep = self.upstream.keep_content
+        message = Message(self, self.mail or b"", list(self.rcpts), data[:keep], wire[:keep], verb)
         self.upstream.attempts.append(message)
         if self.upstream.lmtp:
             message.rcpts = []
@@ -369,6 +370,7 @@ class Upstream:
         self.port = port or free_port()
         self.addresses = addresses
         self.timeout = LIMIT * 4
+        self.keep_content = None  # octets of each content to keep, for tests that send more than we have memory for
         self.sessions, self.accepted, self.attempts, self.violations = [], [], [], []
         self.stopping = threading.Event()
         self.sockets, self.threads = [], []

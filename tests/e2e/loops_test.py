@@ -1,0 +1,50 @@
+"""Loops end with 554 5.4.6: two instances that point at each other (LP-02), a route to ourselves (§6.3), and aliases that
+never were loaded (LP-03)."""
+from lib.case import Case, main, message
+
+A = 'name = "a.test"\n[[rule]]\naddress = "user"\nto = ["user@b.test"]\n'
+B = 'name = "b.test"\n[[rule]]\naddress = "user"\nto = ["user@a.test"]\n'
+
+
+class Loops(Case):
+    def test_two_forwarders_at_each_other(self):
+        """LP-02: at most two transits."""
+        first = self.onward(start=False, domains={"a.toml": A})
+        second = self.onward({"hostname": "mx.second.test", "srs": {"domain": "srs2.test"}}, start=False, domains={"b.toml": B})
+        second.write("keys/srs.secrets", "another-secret-of-the-second\n")
+        for one, other, domain in ((first, second, "b.test"), (second, first, "a.test")):
+            one.settings["route"] = [{"domain": domain, "via": [f"127.0.0.1:{other.port}"]}]
+            one.write("onward.toml", "")
+            one.write_config()
+        first.start(), second.start()
+        result = first.client(source="127.6.0.1").transaction("sender@origin.test", "user@a.test", message())
+        # The RCPTs chain round the loop too: whoever breaks it there may answer 4xx, but a message that was sent round
+        # comes back with 554 5.4.6.
+        final = result["data"] or result["rcpt"][0]
+        self.assertReply(final, 554, "5.4.6")
+        refused = first.log(event="delivery") + second.log(event="delivery")
+        self.assertLessEqual(len(refused), 3)
+
+    def test_route_to_ourselves(self):
+        onward = self.onward(start=False)
+        onward.settings["route"] = [{"domain": "*", "via": [f"127.0.0.1:{onward.port}"]}]
+        onward.write_config()
+        onward.start()
+        client = onward.client()
+        client.mail("sender@origin.test")
+        self.assertReply(client.rcpt("alice@fwd.test"), 554, "5.4.6", "loop")
+
+    def test_cycles_are_load_errors(self):
+        """LP-03: with the cycle printed."""
+        cyclic = 'name = "fwd.test"\n[[rule]]\naddress = "a"\nto = ["b@fwd.test"]\n[[rule]]\naddress = "b"\nto = ["a@fwd.test"]\n'
+        for text, words in ((cyclic, ("a@fwd.test", "b@fwd.test")),
+                            ('name = "fwd.test"\n[[rule]]\naddress = "a"\nto = ["a@fwd.test"]\n', ("a@fwd.test -> a@fwd.test",))):
+            onward = self.onward(start=False, domains={"fwd.test.toml": text})
+            check = onward.run("check")
+            self.assertEqual(check.returncode, 1, check)
+            for word in words:
+                self.assertIn(word, check.stdout + check.stderr)
+
+
+if __name__ == "__main__":
+    main()

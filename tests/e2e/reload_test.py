@@ -1,0 +1,101 @@
+"""Reload by SIGHUP and by `onward reload` (OP-01): a bad configuration changes nothing and says file and line; a
+transaction keeps the snapshot it began with; nothing is dropped under load."""
+import threading
+
+from lib.case import Case, main, message
+from lib.onward import FORWARDED
+from lib.upstream import Ledger
+from lib.wait import wait_until
+
+NEW = FORWARDED.replace('to = ["alice@inbox.test"]', 'to = ["alice2@inbox.test"]')
+
+
+class Reload(Case):
+    def setUp(self):
+        super().setUp()
+        self.behind = self.upstream()
+        self.daemon = self.onward(upstream=self.behind)
+
+    def destination(self):
+        self.assertSent(self.daemon.client(), "sender@origin.test", "alice@fwd.test", message())
+        return self.behind.accepted[-1].recipients[0]
+
+    def read(self, name):
+        with open(self.daemon.path(name), encoding="utf-8") as f:
+            return f.read()
+
+    def test_command(self):
+        self.assertEqual(self.destination(), "alice@inbox.test")
+        self.daemon.write("domains/fwd.test.toml", NEW)
+        result = self.daemon.run("reload")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertEqual(self.destination(), "alice2@inbox.test")
+
+    def test_sighup(self):
+        self.daemon.write("domains/fwd.test.toml", NEW)
+        self.daemon.hup()
+        wait_until(lambda: self.destination() == "alice2@inbox.test", "the new rules", step=0.05)
+
+    def test_bad_configurations_keep_the_old_one(self):
+        good = self.read("onward.toml")
+        for name, text, where in (("onward.toml", good + "\n[nonsense\n", "onward.toml:"), ("onward.toml", good + "\nwhat = 1\n", "onward.toml:"),
+                                  ("onward.toml", good[:len(good) // 2], "onward.toml"), ("domains/fwd.test.toml", "name = 5\n", "fwd.test.toml:1"),
+                                  ("domains/fwd.test.toml", FORWARDED + '\n[[rule]]\npattern = "("\nto = ["a@b.test"]\n', "fwd.test.toml:"),
+                                  ("onward.toml", good.replace("keys/srs.secrets", "keys/absent"), "keys/absent")):
+            with self.subTest(text=text[-40:]):
+                keep = self.read(name)
+                self.daemon.write(name, text)
+                result = self.reload_over_the_socket(good)
+                self.assertEqual(result.returncode, 1, result)
+                self.assertIn(where, result.stdout + result.stderr)
+                self.assertEqual(self.destination(), "alice@inbox.test")
+                self.daemon.write(name, keep)
+        self.assertEqual(self.daemon.run("reload").returncode, 0)
+
+    def reload_over_the_socket(self, good):
+        """The command itself reads a good copy, to find the socket; the daemon reads the broken one."""
+        self.daemon.write("copy.toml", good)
+        return self.daemon.run("reload", "-c", self.daemon.path("copy.toml"), config=False)
+
+    def test_a_transaction_keeps_its_snapshot(self):
+        client = self.daemon.client()
+        client.mail("sender@origin.test")
+        self.daemon.write("domains/fwd.test.toml", NEW)
+        self.assertEqual(self.daemon.run("reload").returncode, 0)
+        self.assertReply(client.rcpt("alice@fwd.test"), 250)
+        self.assertReply(client.data(message()), 250)
+        self.assertEqual(self.behind.accepted[-1].recipients, ["alice@inbox.test"])
+        self.assertSent(client, "sender@origin.test", "alice@fwd.test", message())
+        self.assertEqual(self.behind.accepted[-1].recipients, ["alice2@inbox.test"])
+
+    def test_under_load(self):
+        """Four clients and many reloads: no message is lost, refused or doubled."""
+        ledger, stop, wrong = Ledger(), threading.Event(), []
+
+        def work(number):
+            client = self.daemon.client(source=f"127.11.0.{number + 1}")
+            while not stop.is_set():
+                token = ledger.token()
+                result = client.transaction(f"s{number}@origin.test", "alice@fwd.test", message(token=token))
+                if not result["data"] or result["data"].code != 250:
+                    wrong.append(result)
+                    return
+                ledger.tell(token, 250)
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(40):
+            self.daemon.write("domains/fwd.test.toml", NEW if number % 2 else FORWARDED)
+            result = self.daemon.run("reload")
+            self.assertEqual(result.returncode, 0, result)
+            self.daemon.hup()
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        self.assertEqual(wrong, [])
+        self.assertGreater(len(ledger.told), 20)
+        self.assertEqual(ledger.count(self.behind.accepted), {"lost": [], "kept": [], "dup": []})
+
+
+if __name__ == "__main__":
+    main()
