@@ -19,22 +19,22 @@ enum class Action { forward, drop, reject };
 // One rule as configuration gives it; plain data, already syntax-checked.
 struct RuleSpec {
   enum class Kind { exact, pattern, catch_all } kind = Kind::exact;
-  std::string match;  // local part or RE2 pattern
+  std::string match;  // local part (as written, ASCII case ignored) or RE2 pattern (policy/pattern.hpp)
   Action action = Action::forward;
   std::vector<std::string> to;  // destinations; may hold $1..$9 for patterns
-  std::string reply;            // "550 5.1.6 text" for reject; "" is the default 550 5.1.1
+  std::string reply;            // "550 5.1.6 text" for reject; "" is the default 550 5.1.1 (Route::Kind::unknown)
   bool enabled = true;
   bool raw = false;  // interface.md §6.27
-  std::vector<std::string> allow_from, deny_from;  // globs on the envelope sender
+  // Globs on the envelope sender, "<>" for the null one; deny_from first, then one of allow_from must match, if any.
+  std::vector<std::string> allow_from, deny_from;
   std::string where;  // "domains/example.org.toml:12", for errors and `onward route`
 };
 
 struct DomainSpec {
-  std::string name;  // "example.org" or "*.example.org", lower case, A-labels
-  std::string subaddressing = "+";  // one or more separator characters, "" off
+  std::string name;                 // "example.org" or "*.example.org", lower case, A-labels
+  std::string subaddressing = "+";  // one or more separator characters, "" off; the longest address without tag wins
   bool keep_tag = false;
-  std::vector<RuleSpec> rules;
-  // Bulk aliases: local part -> destinations; kept as (offset) views into one text block, see Routes::Builder.
+  std::vector<RuleSpec> rules;  // a rule wins over an alias of the same local part
   std::string where;
 };
 
@@ -42,7 +42,7 @@ struct Route {
   enum class Kind {
     forward,
     drop,
-    reject,         // the rule's own reply
+    reject,         // `reply`: the rule's own, or 554 5.4.6 when patterns lead in a circle or too far (LP-03)
     unknown,        // our domain, no such address: 550 5.1.1
     not_ours,       // not a forwarded domain: 550 5.7.1 relay-denied
     sender_denied,  // allow_from / deny_from: 550 5.7.1
@@ -54,14 +54,18 @@ struct Route {
   std::optional<mail::Reply> reply;         // for reject
 };
 
+struct RouteTable;  // policy/routes_impl.hpp
+
 class Routes {
  public:
   class Builder;
   ~Routes();
 
   // The whole decision for one recipient; follows destinations inside forwarded domains at most 10 deep and 100 wide
-  // (LP-03). <postmaster> and postmaster@ any forwarded domain go to the postmaster address unless a rule says otherwise;
-  // postmaster@ and abuse@ of `own_names` (host name, SRS domain) too.
+  // (LP-03). When one of several destinations inside refuses (reject, sender lists, unknown), the recipient is refused
+  // as a whole, so that nobody's mail is lost in silence. <postmaster> and postmaster@ any forwarded domain go to the
+  // postmaster address unless a rule says otherwise; postmaster@ and abuse@ of `own_names` (host name, SRS domain) too.
+  // A rule here is one that is more than a catch-all.
   Route resolve(const mail::ForwardPath& recipient, const mail::ReversePath& sender) const;
   // Is `domain` forwarded (exactly or as a wildcard)?
   bool is_ours(std::string_view domain) const;
@@ -70,9 +74,8 @@ class Routes {
 
  private:
   friend class Builder;
-  struct Impl;
-  explicit Routes(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Routes(std::unique_ptr<RouteTable> impl);
+  std::unique_ptr<RouteTable> impl_;
 };
 
 // Collects the domains, then checks everything at once: bad patterns, bad destinations, duplicates, cycles (printed as
@@ -80,7 +83,10 @@ class Routes {
 class Routes::Builder {
  public:
   struct Error {
-    std::string where, what;
+    std::string where;  // "file:line", or a file alone
+    std::string key;    // "rule.to", "aliases", ...; "" when it is about no key
+    std::string what;
+    bool dangling = false;  // a destination in a forwarded domain that no rule takes: may follow from another error
   };
   Builder();
   ~Builder();
@@ -88,14 +94,13 @@ class Routes::Builder {
   void add_own_name(std::string host_or_srs_domain);
   // Returns the index to be used with add_aliases.
   std::size_t add_domain(DomainSpec spec);
-  // A bulk table's text ("local: dest, dest" a line, or Postfix virtual "user@domain dest, dest"; '#' comments, continuation
-  // lines start with a blank). The text is kept as it is; 1,000,000 aliases cost < 250 MB and load in < 3 s.
+  // A bulk table's text, see policy/alias_table.hpp; one a domain. 1,000,000 aliases cost < 250 MB and load in < 3 s.
   void add_aliases(std::size_t domain, std::string text, std::string file_name);
-  // Null when there are errors.
+  // Null when there are errors (at most kMaxErrors are told). To be called once.
+  static constexpr std::size_t kMaxErrors = 1000;
   std::shared_ptr<const Routes> build(std::vector<Error>& errors);
 
  private:
-  std::unique_ptr<Impl> impl_;
   struct State;
   std::unique_ptr<State> state_;
 };
