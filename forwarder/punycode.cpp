@@ -72,7 +72,7 @@ void put_delta(std::string& out, std::uint32_t delta, std::uint32_t bias) {
 std::optional<std::u32string> punycode_decode(std::string_view text) {
   if (text.empty() || text.size() > kMaxLabel || core::has_8bit(text)) return std::nullopt;
   std::u32string out;
-  if (const auto hyphen = text.rfind('-'); hyphen != std::string_view::npos) {
+  if (const auto hyphen = text.rfind('-'); hyphen != std::string_view::npos && hyphen > 0) {
     for (const char c : text.substr(0, hyphen)) out += static_cast<unsigned char>(c);
     text.remove_prefix(hyphen + 1);
   }

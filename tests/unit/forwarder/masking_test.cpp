@@ -333,7 +333,7 @@ TEST(Punycode, samples_of_RFC_3492) {
 }
 
 TEST(Punycode, what_is_none) {
-  for (const auto* text : {"", "99999999", "kva-!", "a-\xc3\xbc", "bcher-kv", "zzzzzzzzzzzzzzzzzzzzzzz",
+  for (const auto* text : {"", "-kva", "99999999", "kva-!", "a-\xc3\xbc", "bcher-kv", "zzzzzzzzzzzzzzzzzzzzzzz",
                            "0123456789012345678901234567890123456789012345678901234567890123"}) {
     EXPECT_FALSE(punycode_decode(text)) << text;
   }
