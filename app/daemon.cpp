@@ -165,7 +165,7 @@ int Daemon::run() {
     return 1;
   }
   harden_process();
-  admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket,
+  admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,
                                          [this](const nlohmann::json& request) { return handle(request); });
   if (!admin_->start(error)) {
     fmt::print(stderr, "onward: {}\n", error);

@@ -2,6 +2,8 @@
 // signals and the admin socket, reloads; shards do the mail. Nothing is global.
 #pragma once
 
+#include <unistd.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <memory>
@@ -82,6 +84,7 @@ class Daemon {
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::unique_ptr<AdminServer> admin_;
+  const uid_t owner_ = ::getuid();  // who started us
   std::size_t next_unit_ = 0;
   bool shutting_down_ = false, drained_ = false;
 };

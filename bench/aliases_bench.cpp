@@ -1,3 +1,4 @@
+// links: policy
 // A million aliases: how long they take to load, what they cost in memory, how fast they are found. Prints one JSON
 // object. Targets: load < 3 s, < 250 MB. Usage: aliases_bench [COUNT]
 #include <fmt/format.h>
