@@ -151,13 +151,14 @@ bool may_begin(std::string_view text, std::size_t at, char32_t wanted) {
 enum class Backslash { no, may_quote };  // RFC 5321 §4.1.2 quoted-pairSMTP
 
 Positions match(std::string_view text, Positions from, std::u32string_view wanted, Backslash backslash) {
+  Positions next;
   for (const char32_t c : wanted) {
-    Positions next;
+    next.clear();
     for (const auto at : from) {
       step(text, at, c, next);
       if (backslash == Backslash::may_quote && at < text.size() && text[at] == '\\') step(text, at + 1, c, next);
     }
-    from = std::move(next);
+    from.swap(next);
     if (from.empty()) break;
   }
   return from;
