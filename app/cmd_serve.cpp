@@ -16,26 +16,27 @@
 namespace app {
 namespace {
 
-// The state folder, made when missing; as root it is given to the user the daemon becomes.
-bool prepare_state_dir(const std::string& folder, std::string& error) {
+// A folder of the daemon's own (0700), made when missing.
+bool prepare_folder(const std::string& folder, std::string_view key, std::string& error) {
   std::error_code failed;
-  if (!std::filesystem::is_directory(folder, failed)) {
-    std::filesystem::create_directories(folder, failed);
-    if (failed) {
-      error = fmt::format("{}: cannot make state_dir: {}", folder, failed.message());
-      return false;
-    }
-    static_cast<void>(::chmod(folder.c_str(), 0700));
+  if (std::filesystem::is_directory(folder, failed)) return true;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) {
+    error = fmt::format("{}: cannot make {}: {}", folder, key, failed.message());
+    return false;
   }
+  static_cast<void>(::chmod(folder.c_str(), 0700));
   return true;
 }
 
-void give_to_user(const Config& config) {
+// As root, what the daemon writes belongs to the user that it becomes.
+void give_to_user(const Config& config, const std::string& admin_folder) {
   if (::geteuid() != 0 || config.user.empty()) return;
   const passwd* user = ::getpwnam(config.user.c_str());
   if (user == nullptr) return;  // Daemon::run says so
-  static_cast<void>(::chown(config.state_dir.c_str(), user->pw_uid, user->pw_gid));
-  static_cast<void>(::chown(config.token_file().c_str(), user->pw_uid, user->pw_gid));
+  for (const auto& path : {config.state_dir, config.token_file(), admin_folder}) {
+    static_cast<void>(::chown(path.c_str(), user->pw_uid, user->pw_gid));
+  }
 }
 
 }  // namespace
@@ -45,7 +46,7 @@ int cmd_serve(const GlobalOptions& global) {
   std::unique_ptr<srs::TokenFile> tokens;
   std::string error;
   if (!state_dir.empty()) {
-    if (!prepare_state_dir(state_dir, error)) {
+    if (!prepare_folder(state_dir, "state_dir", error)) {
       fmt::print(stderr, "onward: {}\n", error);
       return kExitProblem;
     }
@@ -64,7 +65,13 @@ int cmd_serve(const GlobalOptions& global) {
     return kExitProblem;
   }
   auto config = std::get<std::shared_ptr<const Config>>(std::move(loaded));
-  give_to_user(*config);
+  const auto admin_folder = std::filesystem::path(config->admin_socket).parent_path().string();
+  const bool own_folder = !std::filesystem::exists(admin_folder);
+  if (!prepare_folder(admin_folder, "the folder of admin_socket", error)) {
+    fmt::print(stderr, "onward: {}\n", error);
+    return kExitProblem;
+  }
+  give_to_user(*config, own_folder ? admin_folder : config->state_dir);
   Daemon daemon(std::move(config), std::move(tokens));
   return daemon.run();
 }

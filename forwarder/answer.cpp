@@ -64,9 +64,13 @@ mail::Reply compose_answer(promise::Answer answer, const std::vector<Result>& re
       return one_line_each(first.outcome.reply, results, detail, masks, id, [](const Result&) { return true; });
     }
     case promise::Answer::later: {
-      const auto found = std::find_if(results.begin(), results.end(), [&](const Result& r) {
+      // What a destination said tells more than what we say of those that were held back because of it.
+      const auto later = [&](const Result& r) {
         return fate_in(r, {mail::Fate::deferred, mail::Fate::unknown, mail::Fate::late});
-      });
+      };
+      auto found = std::find_if(results.begin(), results.end(),
+                                [&](const Result& r) { return later(r) && r.outcome.from_peer; });
+      if (found == results.end()) found = std::find_if(results.begin(), results.end(), later);
       if (found == results.end()) return mail::make_refusal(451, {4, 3, 0}, "Try again later", "local-error", id);
       return answer_for(found->outcome, detail, masks, id);
     }

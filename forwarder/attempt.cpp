@@ -655,14 +655,15 @@ net::Awaitable<void> Attempt::finish() {
   const auto& replies = dialogue.final_replies();
   for (auto& recipient : recipients) {
     if (!recipient.accepted()) continue;
+    const auto* reply = index < replies.size() ? &replies[index] : nullptr;
     Judgement judgement;
-    if (index < replies.size() && replies[index].positive()) {
+    if (reply != nullptr && reply->positive()) {
       judgement.fate = mail::Fate::delivered;
-      judgement.reply = replies[index];
+      judgement.reply = *reply;
       judgement.from_peer = true;
       all_about_address = false;
-    } else if (index < replies.size()) {
-      judgement = blame(Stage::dot, &replies[index], {});
+    } else if (reply != nullptr) {
+      judgement = blame(Stage::dot, reply, {});
       all_about_address = all_about_address && judgement.about_address;
       any_refused = true;
       if (judgement.about_us) engine_.metrics_.add(core::Counter::upstream_about_us);
@@ -671,7 +672,7 @@ net::Awaitable<void> Attempt::finish() {
       all_about_address = false;
     }
     recipient.outcome = outcome_of(judgement);
-    ++index;
+    if (order_.target.protocol == Protocol::lmtp) ++index;  // SMTP: one reply for all (RFC 2033 §4.2)
   }
   family_refused = any_refused && all_about_address;
   if (family_refused) {

@@ -138,7 +138,9 @@ std::vector<mail::Outcome> Delivery::outcomes_so_far() const {
     mail::Outcome open;
     open.fate = attempt_->dot_sent ? mail::Fate::late : mail::Fate::deferred;
     open.scope = mail::Scope::message;
-    open.reply = mail::Reply(451, {4, 4, 1}, "The destination did not answer in time");
+    open.reply = attempt_->body_ready && !attempt_->dot_sent
+                     ? mail::Reply(451, {4, 4, 0}, "Held back: another destination of this address has to wait")
+                     : mail::Reply(451, {4, 4, 1}, "The destination did not answer in time");
     outcomes.push_back(std::move(open));
   }
   return outcomes;
