@@ -263,6 +263,7 @@ TEST(Threats, UP_07_refusals_about_us_never_bounce_the_message) {
     EXPECT_TRUE(judgement.about_us);
     EXPECT_FALSE(judge_reply(stage, "421 4.3.2 busy").about_us);
   }
+  EXPECT_FALSE(judge_reply(Stage::rset, "502 5.5.1 unknown").about_us);
   struct Case {
     Stage stage;
     const char* wire;
