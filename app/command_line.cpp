@@ -1,0 +1,87 @@
+// The command line (interface.md §3): subcommands, with -c and --json before or after them. Exit 2 for what cannot be parsed.
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <functional>
+
+#include "app/commands.hpp"
+
+namespace app {
+namespace {
+
+// -c FILE and --json belong to every command, on either side of its name (interface.md §6.1).
+void add_common(CLI::App& command, GlobalOptions& global) {
+  command.add_option("-c,--config", global.config, "configuration file")->capture_default_str();
+  command.add_flag("--json", global.json, "print JSON");
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  CLI::App cli{"Onward, a mail forwarder: in-session relay with SRS and DKIM", "onward"};
+  cli.set_version_flag("--version", std::string("onward ") + ONWARD_VERSION);
+  cli.require_subcommand(1);
+  GlobalOptions global;
+  add_common(cli, global);
+  std::function<int()> action;
+
+  const auto command = [&](CLI::App& parent, const char* name, const char* help) {
+    auto* sub = parent.add_subcommand(name, help);
+    add_common(*sub, global);
+    return sub;
+  };
+  const auto plain = [&](const char* name, const char* help, int (*run)(const GlobalOptions&)) {
+    command(cli, name, help)->callback([&action, &global, run] { action = [&global, run] { return run(global); }; });
+  };
+  plain("serve", "run in the foreground; SIGHUP reloads, SIGTERM drains and stops", cmd_serve);
+  plain("check", "check configuration, keys, certificates, rules and their [[expect]]", cmd_check);
+  plain("status", "what the daemon is doing", cmd_status);
+  plain("reload", "make the daemon read its configuration again", cmd_reload);
+  plain("drain", "finish what is under way, take nothing new, stop", cmd_drain);
+  plain("stop", "the same as drain", cmd_stop);
+
+  RouteOptions route;
+  auto* route_command = command(cli, "route", "explain where mail to an address would go");
+  route_command->add_option("ADDRESS", route.address, "recipient")->required();
+  route_command->add_option("--from", route.from, "envelope sender; <> for a bounce");
+  route_command->add_option("--ip", route.ip, "address of the client");
+  route_command->callback([&] { action = [&] { return cmd_route(global, route); }; });
+
+  std::string address;
+  auto* srs = command(cli, "srs", "rewrite a sender, or turn one back");
+  srs->require_subcommand(1);
+  const auto srs_command = [&](const char* name, const char* help, int (*run)(const GlobalOptions&, const std::string&)) {
+    auto* sub = command(*srs, name, help);
+    sub->add_option("ADDRESS", address)->required();
+    sub->callback([&action, &global, &address, run] {
+      action = [&global, &address, run] { return run(global, address); };
+    });
+  };
+  srs_command("encode", "the SRS sender for an address", cmd_srs_encode);
+  srs_command("decode", "the original sender of an SRS address", cmd_srs_decode);
+
+  KeygenOptions keygen;
+  auto* dkim = command(cli, "dkim", "DKIM keys");
+  dkim->require_subcommand(1);
+  auto* keygen_command = command(*dkim, "keygen", "make a key file (0600) and print the TXT record to publish");
+  keygen_command->add_option("DOMAIN", keygen.domain)->required();
+  keygen_command->add_option("SELECTOR", keygen.selector)->required();
+  keygen_command->add_option("--type", keygen.type, "rsa2048 or ed25519")
+      ->check(CLI::IsMember({"rsa2048", "ed25519"}))
+      ->capture_default_str();
+  keygen_command->add_option("--out", keygen.out, "key file; default SELECTOR.DOMAIN.pem here");
+  keygen_command->callback([&] { action = [&] { return cmd_dkim_keygen(global, keygen); }; });
+
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return cli.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  try {
+    return action();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "onward: %s\n", error.what());
+    return kExitProblem;
+  }
+}
+
+}  // namespace app
