@@ -15,11 +15,9 @@
 #include <cerrno>
 #include <exception>
 #include <fstream>
-#include <iterator>
 #include <unordered_map>
 #include <utility>
 
-#include "core/text.hpp"
 #include "dns/cache.hpp"
 #include "dns/codec.hpp"
 #include "dns/resolv_conf.hpp"

@@ -305,20 +305,24 @@ struct Stream::Impl {
     const Operation operation(*this, until);
     input.release_if_empty();
     for (;;) {
-      if (deadline.passed()) co_return fail_tls(Errc::timed_out);
+      if (deadline.passed()) co_return fail_handshake(Errc::timed_out);
       const auto attempt = Attempt::of_step(tls->handshake(), 0);
       if (attempt.kind == Attempt::Kind::done) {
         info = tls->info();
         co_return core::Result<void>();
       }
-      if (attempt.kind == Attempt::Kind::error) co_return fail_tls(Errc::tls_failed);
+      if (attempt.kind == Attempt::Kind::error) co_return fail_handshake(Errc::tls_failed);
       arm();
       const auto [ec] = co_await socket.async_wait(direction(attempt), kAwait);
-      if (const auto e = interruption(ec); e != Errc::ok) co_return fail_tls(e);
+      if (const auto e = interruption(ec); e != Errc::ok) co_return fail_handshake(e);
     }
   }
+  Errc fail_handshake(Errc error) {
+    tls->abandon();
+    return fail_tls(error);
+  }
   Errc fail_tls(Errc error) {
-    if (tls_error.empty()) tls_error = tls ? tls->error() : std::string();
+    if (tls_error.empty()) tls_error = tls->error();
     return error;
   }
 

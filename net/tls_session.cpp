@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 
 #include "core/ip.hpp"
 #include "core/text.hpp"
@@ -199,6 +200,12 @@ void TlsSession::shutdown() {
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
   ERR_clear_error();
+}
+
+void TlsSession::abandon() {
+  if (std::exchange(broken_, true)) return;
+  fault_ = Step::failed;
+  if (error_.empty()) error_ = "handshake not finished";
 }
 
 TlsInfo TlsSession::info() const {

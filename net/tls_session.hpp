@@ -43,6 +43,8 @@ class TlsSession {
 
   TlsInfo info() const;
   bool broken() const { return broken_; }
+  // After a handshake that was given up: no later call may carry it on.
+  void abandon();
   const std::string& error() const { return error_; }
 
  private:

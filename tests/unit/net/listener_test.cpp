@@ -193,6 +193,7 @@ class DescriptorLimit {
 };
 
 TEST(Listener, Threats_RS_09_out_of_descriptors_says_421_and_recovers) {
+  if (kSanitized) GTEST_SKIP() << "UBSan's vptr check needs a pipe of its own and takes EMFILE for a bad object";
   asio::io_context context{1};
   core::Metrics metrics;
   const auto listener = open_one(context, "127.0.0.1:0", metrics);

@@ -30,6 +30,19 @@ using namespace std::chrono_literals;
 using core::Deadline;
 using core::Errc;
 
+// Sanitizers change what memory costs, and open pipes of their own for some checks.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 inline Deadline soon() {
   return Deadline::after(5s);
 }
