@@ -425,12 +425,13 @@ net::Awaitable<void> Attempt::converge() {
     }
     const auto said = co_await upstream_->exchange(deadline_.within(command_timeout()));
     if (abandoned_) co_return;
+    // A kept session that ended meanwhile, in silence or with a 421, says nothing about the host.
+    const bool stale = reused_ && (dialogue.mail_reply() ? dialogue.mail_reply()->code == 421 : !said);
+    if (stale) {
+      drop_session();
+      continue;
+    }
     if (!said) {
-      const bool stale = reused_ && !dialogue.mail_reply();
-      if (stale) {  // a kept session that died meanwhile says nothing about the host
-        drop_session();
-        continue;
-      }
       failed_here(blame(dialogue.stage(), nullptr, said.error()));
       allow_kept_ = false;
       continue;
@@ -692,7 +693,7 @@ net::Awaitable<void> Attempt::release() {
   auto upstream = std::move(upstream_);
   share_.release();
   // In the middle of DATA a RSET would be text; in the middle of a command nobody knows what the next reply answers.
-  const bool out_of_step = upstream->dialogue.awaiting() > 0 || std::exchange(in_body_, false);
+  const bool out_of_step = !upstream->dialogue.reusable() || std::exchange(in_body_, false);
   const bool open_transaction = std::exchange(mail_said_, false);
   utf8_said_ = false;
   for (auto& recipient : recipients) recipient.asked = false;
