@@ -85,8 +85,11 @@ using LoadResult = std::variant<std::shared_ptr<const Config>, std::vector<Confi
 // Blocking file I/O. Errors are in the order of the files and lines they are about.
 LoadResult load_config(const std::string& path, const LoadOptions& options);
 
-// state_dir and token file are needed before load_config can be given a TokenStore: reads onward.toml alone.
-// "" when that file cannot be read so far; load_config will say why.
+// state_dir is needed before load_config can be given a TokenStore: reads onward.toml alone. "" when there is a mistake
+// in it; load_config will say which.
 std::string read_state_dir(const std::string& path);
+// For the commands that talk to a daemon: what onward.toml says, mistakes elsewhere in it or not. "" when it is no
+// TOML.
+std::string read_admin_socket(const std::string& path);
 
 }  // namespace app

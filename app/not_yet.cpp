@@ -1,0 +1,94 @@
+#include "app/not_yet.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/text.hpp"
+
+namespace app {
+namespace {
+
+using enum NotYet::Default;
+
+constexpr std::array kTable{
+    NotYet{"arc.seal", "false", on},
+    NotYet{"arc.trusted_sealers", "[]"},
+    NotYet{"access.rules", "[]"},
+    NotYet{"access.geoip", "{}"},
+    NotYet{"dnsbl", "[]"},
+    NotYet{"policy.dnsbl_threshold", "-"},
+    NotYet{"policy.spf", "off", on},
+    NotYet{"policy.dmarc", "off", on},
+    NotYet{"policy.dmarc_quarantine", "-"},
+    NotYet{"policy.dmarc_discovery", "-"},
+    NotYet{"policy.require_auth", "none", on},
+    NotYet{"policy.forecast", "off", on},
+    NotYet{"policy.rdns", "off", on},
+    NotYet{"policy.rdns_causes", "[]"},
+    NotYet{"policy.helo", "off", on},
+    NotYet{"policy.sender_domain", "off", on},
+    NotYet{"policy.rate.messages_per_ip", "off", on},
+    NotYet{"policy.rate.recipients_per_ip", "off", on},
+    NotYet{"policy.rate.messages_per_sender_domain", "off"},
+    NotYet{"policy.rate.recipients_per_rule", "off"},
+    NotYet{"policy.greylist.mode", "off"},
+    NotYet{"policy.exceptions", "[]"},
+    NotYet{"delivery.handoff", "0s", on},
+    NotYet{"delivery.tls", "none|opportunistic"},
+    NotYet{"delivery.tls_fallback", "always", on},
+    NotYet{"delivery.tls_ca_file", ""},
+    NotYet{"delivery.dane", "false", on},
+    NotYet{"delivery.mta_sts", "false", on},
+    NotYet{"delivery.custody", "inline"},
+    NotYet{"route.tls", "none|opportunistic"},
+    NotYet{"rule.custody", "inline"},
+    NotYet{"rule.rate", "off"},
+    NotYet{"rule.fallback", "[]"},
+    NotYet{"catch_all.custody", "inline"},
+    NotYet{"catch_all.rate", "off"},
+    NotYet{"catch_all.fallback", "[]"},
+    NotYet{"queue", "{}", on},
+    NotYet{"https.listen", ""},
+    NotYet{"metrics.listen", "", on},
+    NotYet{"limits.ledger", "-", on},
+    NotYet{"log.activity_days", "0", on},
+    NotYet{"listener.proxy_protocol", "off"},
+    NotYet{"dns.trust_ad", "never"},
+};
+
+}  // namespace
+
+const NotYet* find_not_yet(std::string_view key) {
+  const auto it = std::find_if(kTable.begin(), kTable.end(), [key](const NotYet& entry) { return entry.key == key; });
+  return it == kTable.end() ? nullptr : &*it;
+}
+
+bool asks_for_it(const NotYet& entry, std::string_view value) {
+  const auto off = core::split(entry.off, '|');
+  return entry.off == "-" || std::find(off.begin(), off.end(), value) == off.end();
+}
+
+std::string not_yet_message(const NotYet& entry) {
+  constexpr std::string_view kWhat = "this version does not have that yet";
+  if (entry.off == "-" || entry.off == "[]" || entry.off == "{}") return fmt::format("{}; leave it out", kWhat);
+  const bool plain = entry.off == "false" || entry.off == "0";
+  std::string right;
+  for (const auto value : core::split(entry.off, '|')) {
+    right += fmt::format("{}{}{}{}", right.empty() ? "" : " or ", plain ? "" : "\"", value, plain ? "" : "\"");
+  }
+  return fmt::format("{}; leave it out, or write {}", kWhat, right);
+}
+
+std::string inactive_defaults(const std::set<std::string>& written) {
+  std::string out;
+  for (const auto& entry : kTable) {
+    if (entry.preset == on && !written.contains(std::string(entry.key))) {
+      out += (out.empty() ? "" : ", ") + std::string(entry.key);
+    }
+  }
+  return out;
+}
+
+}  // namespace app
