@@ -55,9 +55,15 @@ class FakeServer {
   using Handler = std::function<std::vector<std::string>(const Query&)>;
 
   FakeServer(asio::io_context& context, Handler handle)
-      : handle_(std::move(handle)),
-        udp_(context, udp::endpoint(asio::ip::address_v4::loopback(), 0)),
-        acceptor_(context, {asio::ip::address_v4::loopback(), udp_.local_endpoint().port()}) {
+      : handle_(std::move(handle)), udp_(context), acceptor_(context) {
+    // A port that is free for both; others may be using TCP on one the kernel gives for UDP.
+    boost::system::error_code ec = asio::error::address_in_use;
+    for (int i = 0; i < 100 && ec; ++i) {
+      udp_ = udp::socket(context, udp::endpoint(asio::ip::address_v4::loopback(), 0));
+      acceptor_ = asio::ip::tcp::acceptor(context, asio::ip::tcp::v4());
+      acceptor_.bind({asio::ip::address_v4::loopback(), udp_.local_endpoint().port()}, ec);
+    }
+    acceptor_.listen();
     asio::co_spawn(context, serve_udp(*this), asio::detached);
     asio::co_spawn(context, serve_tcp(*this), asio::detached);
   }

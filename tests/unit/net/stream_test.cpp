@@ -221,11 +221,17 @@ TEST_F(StreamTest, Threats_RS_13_a_peer_that_never_reads_ends_at_the_deadline) {
   });
 }
 
-// The deadline is for no progress at all: a slow reader may take longer in sum.
+// The deadline is for no progress at all: a slow reader may take longer in sum. Small kernel buffers, so that the pace
+// is the reader's: 100 KB every 60 ms.
 TEST_F(StreamTest, Threats_RS_13_a_slow_reader_is_given_time_while_it_reads) {
+  auto slow = connected_pair(context);
+  slow.ours.set_option(asio::socket_base::send_buffer_size(65536));
+  slow.peer.set_option(asio::socket_base::receive_buffer_size(65536));
+  slow.peer.non_blocking(true);
+  Stream writer(std::move(slow.ours));
   run(context, [&]() -> Awaitable<void> {
-    const std::string big(12'000'000, 'x');
-    std::string part(1'000'000, '\0');
+    const std::string big(2'400'000, 'x');
+    std::string part(100'000, '\0');
     std::size_t got = 0;
     asio::steady_timer timer(context);
     std::function<void()> read_some = [&] {
@@ -233,10 +239,8 @@ TEST_F(StreamTest, Threats_RS_13_a_slow_reader_is_given_time_while_it_reads) {
       timer.async_wait([&](auto ec) {
         if (ec || got >= big.size()) return;
         boost::system::error_code error;
-        pair.peer.non_blocking(true);
-        for (std::size_t n = 0; n < part.size();) {
-          const auto more = pair.peer.read_some(asio::buffer(part), error);
-          if (error || more == 0) break;
+        for (std::size_t n = 0; n < part.size() && !error;) {
+          const auto more = slow.peer.read_some(asio::buffer(part.data(), part.size() - n), error);
           n += more;
           got += more;
         }
@@ -245,9 +249,9 @@ TEST_F(StreamTest, Threats_RS_13_a_slow_reader_is_given_time_while_it_reads) {
     };
     read_some();
     const auto before = core::Steady::now();
-    const auto result = co_await stream->write(big, in(250ms));
+    const auto result = co_await writer.write(big, in(1000ms));
     EXPECT_TRUE(result) << core::describe(result.error());
-    EXPECT_GT(core::Steady::now() - before, 250ms);
+    EXPECT_GT(core::Steady::now() - before, 1000ms);
     timer.cancel();
   });
 }
