@@ -96,7 +96,12 @@ awaitable<void> AdminServer::Impl::talk(std::shared_ptr<Local::socket> socket) {
   if (short_text) co_return;
   const auto request = nlohmann::json::parse(text, nullptr, false);
   if (!request.is_object()) co_return;
-  const nlohmann::json answer = handler(request);
+  nlohmann::json answer;
+  try {
+    answer = handler(request);
+  } catch (const std::exception& error) {  // a bug of ours must not take the daemon's other commands with it
+    answer = {{"ok", false}, {"errors", {std::string("internal error: ") + error.what()}}};
+  }
   const std::string frame = admin_frame(answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   static_cast<void>(co_await boost::asio::async_write(*socket, boost::asio::buffer(frame), kToken));
 }

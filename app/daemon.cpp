@@ -316,8 +316,7 @@ nlohmann::json Daemon::status() {
     std::packaged_task<std::pair<std::size_t, std::vector<std::string>>()> ask([one = unit.get()] {
       return std::make_pair(one->engine.pool().size(), one->engine.ipv4_only_targets());
     });
-    auto told = ask.get_future();
-    boost::asio::post(unit->shard.executor(), std::move(ask));
+    auto told = boost::asio::post(unit->shard.executor(), std::move(ask));
     if (told.wait_for(kAskUnit) != std::future_status::ready) {
       out["upstream"]["unresponsive_shard"] = true;
       continue;
