@@ -199,6 +199,11 @@ int Daemon::run() {
     unit->shard.join();
   }
   log_.info("stopped", {{"drained", drained_}});
+  if (!drained_) {
+    // Sessions or attempts are still suspended somewhere below: nothing of them may run or be taken apart any more.
+    sink_.finish();
+    std::_Exit(0);
+  }
   return 0;
 }
 

@@ -27,13 +27,13 @@ void write_all(int fd, std::string_view octets) {
 
 StderrSink::StderrSink(int fd) : fd_(fd), thread_([this] { run(); }) {}
 
-StderrSink::~StderrSink() {
+void StderrSink::finish() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
   filled_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void StderrSink::write(std::string_view line) {

@@ -15,9 +15,11 @@ namespace app {
 class StderrSink final : public core::LogSink {
  public:
   explicit StderrSink(int fd = 2);
-  ~StderrSink() override;  // writes what is left
+  ~StderrSink() override { finish(); }
   void write(std::string_view line) override;
   std::uint64_t dropped() const;
+  // Writes what is left and ends the thread; later lines are lost.
+  void finish();
 
  private:
   void run();

@@ -392,7 +392,6 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
   data_done_ = pipeline_.means().clock->steady();
   auto& metrics = *pipeline_.means().metrics;
   const auto deadline = core::Deadline::after(config_->delivery.deadline);
-  metrics.add(core::Counter::messages_accepted);
   const auto reject = [&](mail::Reply reply) {
     metrics.add(reply.permanent() ? core::Counter::messages_rejected : core::Counter::messages_deferred);
     for (const auto& recipient : recipients_) {
