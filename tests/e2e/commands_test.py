@@ -69,7 +69,7 @@ class Commands(Case):
         self.assertEqual(result["action"], "forward")
         by_route, by_mx = result["destinations"]
         self.assertEqual(by_route["address"], "alice@inbox.test")
-        self.assertIn(behind.via[0], json.dumps(by_route["route"]))
+        self.assertIn(behind.via[0], json.dumps(by_route))
         self.assertTrue(by_route["srs_sender"].startswith("SRS0="))
         self.assertEqual([m["host"].rstrip(".") for m in by_mx["mx"]], ["mx1.corp.test", "mx2.corp.test"])
         self.assertEqual([m["preference"] for m in by_mx["mx"]], [10, 20])
@@ -118,7 +118,7 @@ class Commands(Case):
             self.assertIn(key, status)
         self.assertEqual(status["forwarded_total"], 1)
         self.assertEqual(set(status["queue"]), {"active", "deferred", "hold"})
-        self.assertIn("uptime", self.ok(onward.run("status")).lower())
+        self.assertIn("forwarded", self.ok(onward.run("status")).lower())
 
     def test_stop(self):
         onward = self.onward(upstream=self.upstream())

@@ -3,7 +3,7 @@ import dnslib
 
 from lib.case import Case, main, message
 
-RULES = "name = 'fwd.test'\n[[rule]]\npattern = '([a-z0-9]+)'\nto = ['user@$1.test']\n"
+RULES = "name = 'fwd.test'\n[[rule]]\naddress = 'trouble'\nto = ['user@trouble.test']\n"
 
 
 def answer(request, *records, rcode=0, tc=0):

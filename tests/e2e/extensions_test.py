@@ -1,5 +1,5 @@
 """8BITMIME, SMTPUTF8 and the parameters of MAIL and RCPT (interface.md §6.12, §6.23, §6.24, §6.29; RL-06; RFC 9422)."""
-from lib.case import Case, main, message
+from lib.case import Case, main, message, unfolded
 
 
 class Extensions(Case):
@@ -41,7 +41,7 @@ class Extensions(Case):
             self.assertEqual(len(upstream.accepted), int(code == 250))
             if code == 250:
                 self.assertIn(b"SMTPUTF8", upstream.accepted[0].mail)
-                self.assertRegex(upstream.accepted[0].data.decode("utf-8"), r"with UTF8SMTP\b", "§5")
+                self.assertRegex(unfolded(upstream.accepted[0].data), r"with UTF8SMTP\b", "§5")
 
     def test_smtputf8_session_with_a_plain_message(self):
         """§6.29: the need is decided by the message, so an ASCII one goes to any upstream."""

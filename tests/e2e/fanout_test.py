@@ -70,7 +70,7 @@ class FanOut(Case):
     def test_a_late_group_makes_it_451(self):
         """C.3.6: not ownable: wait to the deadline, then 451."""
         never = threading.Event()
-        onward = self.two({}, {"dot": [Until(never), "250 2.0.0 ok"]}, delivery={"deadline": "4s"})
+        onward = self.two({}, {"dot": [Until(never), "250 2.0.0 ok"]}, delivery={"deadline": "4s", "rcpt_patience": "2s"})
         self.assertReply(self.send(onward)["data"], 451)
         never.set()
 

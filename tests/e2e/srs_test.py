@@ -129,7 +129,8 @@ class RealBounce(Case):
         """Postfix takes the message, cannot deliver it, and sends its DSN to our SRS address; we relay it to the sender."""
         origin = self.upstream(addresses=("127.0.0.81",))
         onward = self.onward(start=False)
-        server = self.keep(postfix.Postfix(settings={"virtual_transport": "error:5.2.0 mailbox is broken",
+        broken = self.upstream({"dot": "550 5.2.0 mailbox is broken"}, lmtp=True, strict=False)
+        server = self.keep(postfix.Postfix(settings={"virtual_transport": f"lmtp:inet:127.0.0.1:{broken.port}",
                                                      "relayhost": f"[127.0.0.1]:{onward.port}"}))
         onward.settings["route"] = [{"domain": "inbox.test", "via": server.via}, {"domain": "origin.test", "via": origin.via}]
         onward.write_config()

@@ -3,7 +3,7 @@ import socket
 import ssl
 import subprocess
 
-from lib.case import Case, main, message
+from lib.case import Case, main, message, unfolded
 from lib.client import Closed
 from lib.ports import free_port
 from lib.wait import wait_until
@@ -23,7 +23,7 @@ class TlsIn(Case):
         self.assertNotIn("STARTTLS", client.keywords, "RFC 3207 §4.2")
         self.assertSent(client, "sender@origin.test", "alice@fwd.test", message())
         data = self.behind.accepted[0].data
-        self.assertRegex(data.decode(), r"with ESMTPS \((version=)?TLSv?1\.3\b[^)]*\)")
+        self.assertRegex(unfolded(data), r"with ESMTPS \((version=)?TLSv?1\.3\b[^)]*\)")
         self.assertReply(client.cmd("STARTTLS"), (503, 502, 554))
 
     def test_tls_1_2(self):

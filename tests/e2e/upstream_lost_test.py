@@ -20,7 +20,7 @@ class UpstreamLost(Case):
     def test_before_the_dot_is_no_such_case(self):
         lost = self.upstream({"body": Reset()})
         onward = self.onward(upstream=lost)
-        result = onward.client().transaction("sender@origin.test", "alice@fwd.test", message("z" * 70 + "\r\n" * 5000))
+        result = onward.client().transaction("sender@origin.test", "alice@fwd.test", message(("z" * 70 + "\r\n") * 250000))
         self.assertReply(result["data"], 451)
         self.assertIs(onward.wait_log(event="delivery")[0]["dup_possible"], False)
 

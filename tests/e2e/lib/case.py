@@ -3,6 +3,7 @@ with its own questions asked (exit code, log, sanitizer, upstream's list of viol
 import email.utils
 import os
 import random
+import re
 import unittest
 
 from .client import Client
@@ -100,6 +101,11 @@ class Case(unittest.TestCase):
         fields = added_fields(added)
         self.assertTrue(fields, note)
         return fields
+
+
+def unfolded(text):
+    """Folding white space as single blanks."""
+    return re.sub(r"\r\n[ \t]+", " ", text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
 
 
 def added_fields(block):

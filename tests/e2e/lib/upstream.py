@@ -1,7 +1,7 @@
 """A scripted SMTP and LMTP server: what a next hop may do to us, right or wrong.
 
-A plan says for each stage what to do: connect, ehlo, helo, lhlo, starttls, mail, rcpt, data, body (content is being
-received), dot, bdat, rset, quit. What it may say:
+A plan says for each stage what to do: connect, ehlo, helo, lhlo, starttls, mail, rcpt, data, body (the first octets
+of the content are here), dot, bdat, rset, quit. What it may say:
 
     "250 2.1.0 ok"            a reply; CRLF is added when it has none; bytes go out as they are
     ["250-a", "250 b"]        several things in a row
@@ -180,7 +180,7 @@ class Session:
             code = int(last[:3]) if re.match(rb"[0-9]{3}([ -]|$)", last) else 0
         else:
             code = 0
-        if self.pending and 200 <= code < 300:
+        if self.pending and 200 <= code < 300 and code != 221:
             self.pending(code)  # recorded before the client can know
         self.send(action)
         return code
@@ -215,8 +215,6 @@ class Session:
             self.ended = True
 
     def start_tls(self):
-        if self.more_waiting():
-            self.violation("octets sent before the TLS handshake")
         try:
             self.socket = self.upstream.tls.wrap_socket(self.socket, server_side=True)
         except (OSError, ssl.SSLError):
@@ -241,6 +239,8 @@ class Session:
             self.extended = False
             self.act("helo", line, f"250 {self.upstream.name}")
         elif verb == b"STARTTLS":
+            if self.more_waiting():
+                self.violation("octets sent before the answer to STARTTLS")
             if self.act("starttls", line, "220 2.0.0 go ahead") == 220:
                 self.start_tls()
                 self.extended = False
@@ -288,6 +288,8 @@ class Session:
 
     def content(self):
         """Everything up to CRLF.CRLF, read in one buffer; only the new part is searched."""
+        if not self.buffer:
+            self.fill()
         self.act("body", default=None)
         wire = self.buffer
         self.buffer = b""
@@ -338,7 +340,7 @@ class Session:
         if self.upstream.lmtp:
             message.rcpts = []
         for rcpt in self.rcpts if self.upstream.lmtp else [b""]:
-            if self.more_waiting():
+            if self.upstream.strict and self.more_waiting():
                 self.violation("something was sent between the dot and its reply")
 
             def accept(_, rcpt=rcpt):
@@ -361,8 +363,11 @@ class Upstream:
     DEFAULT = ("PIPELINING", "8BITMIME", "SIZE 104857600", "ENHANCEDSTATUSCODES", "SMTPUTF8")
 
     def __init__(self, plan=None, addresses=("127.0.0.1",), port=None, lmtp=False, keywords=DEFAULT, tls=None,
-                 implicit_tls=False, plans=None, name="inbox.test"):
-        self.plan, self.plans, self.lmtp, self.name = plan or {}, plans or {}, lmtp, name
+                 implicit_tls=False, plans=None, name="inbox.test", strict=True):
+        """strict=False: the client is not Onward; it may pipeline QUIT behind the dot, as Postfix does."""
+        self.strict = strict
+        self.plan = {} if plan is None else plan
+        self.plans, self.lmtp, self.name = plans or {}, lmtp, name
         self.keywords = list(keywords)
         self.tls, self.implicit_tls = tls, implicit_tls
         if tls and not implicit_tls and "STARTTLS" not in self.keywords:
