@@ -54,6 +54,9 @@ void print_status(const json& s) {
   for (const auto& target : upstream.at("ipv4_only")) {
     row("IPv6 refused", fmt::format("{} (IPv4 is used; reload forgets this)", target.get<std::string>()));
   }
+  for (const auto& source : upstream.at("marked_sources")) {
+    row("source refused", fmt::format("{} (another is used where there is one)", source.get<std::string>()));
+  }
 }
 
 int simple(const GlobalOptions& global, const char* command, std::string_view done) {

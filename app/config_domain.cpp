@@ -52,9 +52,8 @@ void read_action(Section& section, RuleSpec& spec) {
   const auto preset = has_to || !catch_all ? Action::forward : Action::reject;
   spec.action = section.choice("action", preset,
                                {{"forward", Action::forward}, {"drop", Action::drop}, {"reject", Action::reject}});
-  if (spec.action == Action::forward && spec.to.empty()) {
-    section.error("to", has_to ? "has no valid address; name at least one"
-                               : "is missing; name at least one address, or set action = \"drop\" or \"reject\"");
+  if (spec.action == Action::forward && !has_to) {
+    section.error("to", "is missing; name at least one address, or set action = \"drop\" or \"reject\"");
   }
   if (spec.action != Action::forward && has_to) {
     section.error("to", "is of no use beside this action; remove it, or set action = \"forward\"");
@@ -83,7 +82,11 @@ void read_globs(Section& section, std::string_view key, std::vector<std::string>
 
 // Keys that a [[rule]] and [catch_all] share (interface.md §6.16).
 bool read_rule_body(Section& section, RuleSpec& spec, int captures, std::size_t errors_before, const Report& report) {
+  const auto told = report.errors.size();
   auto to = section.texts("to");
+  if (section.has("to") && to.empty() && report.errors.size() == told) {
+    section.error("to", "is empty; name at least one address");
+  }
   if (to.size() > policy::kMaxDestinations) {
     section.error("to", fmt::format("has more than {} addresses", policy::kMaxDestinations));
     to.clear();

@@ -83,19 +83,17 @@ core::Explained<std::vector<std::string>> find_files(const std::string& pattern)
     found.push_back(pattern);
     return found;
   }
+  const auto folder = std::filesystem::path(pattern).parent_path();
+  std::error_code failed;
+  if (!folder.empty() && folder.native().find_first_of("*?[") == std::string::npos &&
+      !std::filesystem::is_directory(folder, failed)) {
+    return core::Problem{fmt::format("there is no folder {}", folder.native())};
+  }
   glob_t matches{};
   const int result = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &matches);
   for (std::size_t i = 0; result == 0 && i < matches.gl_pathc; ++i) found.emplace_back(matches.gl_pathv[i]);
   ::globfree(&matches);
-  if (result == GLOB_NOMATCH) {
-    const auto folder = std::filesystem::path(pattern).parent_path();
-    std::error_code failed;
-    if (folder.native().find_first_of("*?[") == std::string::npos && !std::filesystem::is_directory(folder, failed) &&
-        !folder.empty()) {
-      return core::Problem{fmt::format("there is no folder {}", folder.native())};
-    }
-    return found;
-  }
+  if (result == GLOB_NOMATCH) return found;
   if (result != 0) return core::Problem{"a folder in it cannot be read: " + reason(errno)};
   if (found.size() > kMaxDomainFiles) return core::Problem{fmt::format("matches more than {} files", kMaxDomainFiles)};
   return found;

@@ -165,6 +165,12 @@ std::string read_listen(Section section, std::string fallback, std::string_view 
   return endpoint->to_string();
 }
 
+std::string read_path(Section& root, std::string_view key, const std::string& fallback) {
+  auto path = root.text(key, fallback);
+  if (path.empty()) root.error(key, "is empty; leave it out for the default");
+  return path;
+}
+
 void read_top_level(Section& root, MainText& out) {
   auto& config = out.config;
   if (const auto name = root.required("hostname", "mx.forward.example")) {
@@ -177,11 +183,8 @@ void read_top_level(Section& root, MainText& out) {
       root.warn("hostname", "has no domain; other servers expect a full name such as \"mx.forward.example\"");
     }
   }
-  config.state_dir = root.text("state_dir", config.state_dir);
-  config.admin_socket = root.text("admin_socket", config.admin_socket);
-  for (const auto* key : {"state_dir", "admin_socket"}) {
-    if (root.has(key) && root.text(key, "x").empty()) root.error(key, "is empty; leave it out for the default");
-  }
+  config.state_dir = read_path(root, "state_dir", config.state_dir);
+  config.admin_socket = read_path(root, "admin_socket", config.admin_socket);
   config.user = root.text("user", config.user);
   if (!is_user_name(config.user))
     root.error("user", "is no user name; write the name of an account, for example \"onward\"");

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "app/notify.hpp"
@@ -313,24 +314,34 @@ nlohmann::json Daemon::status() {
     counters[std::string(core::info(counter).name)] = sum(counter);
   }
   out["upstream"]["connections"] = slots_.in_use();
-  out["upstream"]["kept"] = 0;
-  out["upstream"]["ipv4_only"] = nlohmann::json::array();
   std::size_t kept = 0;
+  std::set<std::string> ipv4_only, marked;
   for (auto& unit : units_) {
     // Asked on the shard's own thread; a shard that is busy for so long is news by itself.
-    std::packaged_task<std::pair<std::size_t, std::vector<std::string>>()> ask([one = unit.get()] {
-      return std::make_pair(one->engine.pool().size(), one->engine.ipv4_only_targets());
+    struct Told {
+      std::size_t kept = 0;
+      std::vector<std::string> ipv4_only, marked;
+    };
+    std::packaged_task<Told()> ask([one = unit.get()] {
+      Told told;
+      told.kept = one->engine.pool().size();
+      told.ipv4_only = one->engine.ipv4_only_targets();
+      for (const auto& source : one->engine.marked_sources().list()) told.marked.push_back(source.to_string());
+      return told;
     });
-    auto told = boost::asio::post(unit->shard.executor(), std::move(ask));
-    if (told.wait_for(kAskUnit) != std::future_status::ready) {
+    auto answer = boost::asio::post(unit->shard.executor(), std::move(ask));
+    if (answer.wait_for(kAskUnit) != std::future_status::ready) {
       out["upstream"]["unresponsive_shard"] = true;
       continue;
     }
-    auto [size, targets] = told.get();
-    kept += size;
-    for (auto& target : targets) out["upstream"]["ipv4_only"].push_back(std::move(target));
+    auto told = answer.get();
+    kept += told.kept;
+    ipv4_only.insert(told.ipv4_only.begin(), told.ipv4_only.end());
+    marked.insert(told.marked.begin(), told.marked.end());
   }
   out["upstream"]["kept"] = kept;
+  out["upstream"]["ipv4_only"] = ipv4_only;
+  out["upstream"]["marked_sources"] = marked;
   return out;
 }
 

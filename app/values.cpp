@@ -77,7 +77,9 @@ std::optional<core::HostPort> parse_own_endpoint(std::string_view text) {
   auto parsed = core::HostPort::parse(text);
   if (!parsed) return std::nullopt;
   if (parsed->host == "localhost") parsed->host = "127.0.0.1";
-  if (!core::IpAddress::parse(parsed->host)) return std::nullopt;
+  const auto ip = core::IpAddress::parse(parsed->host);
+  if (!ip) return std::nullopt;
+  parsed->host = ip->to_string();
   return parsed;
 }
 
