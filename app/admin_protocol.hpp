@@ -1,5 +1,5 @@
-// What the admin socket speaks (threats OP-04): a request and an answer, each one JSON object behind its length in four octets,
-// network order, at most 64 KiB for a request and 16 MiB for an answer. Shared by server and client.
+// What the admin socket speaks (threats OP-04): a request and an answer, each one JSON object behind its length in four
+// octets, network order, at most 64 KiB for a request and 16 MiB for an answer. Shared by server and client.
 #pragma once
 
 #include <cstddef>

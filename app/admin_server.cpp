@@ -109,7 +109,9 @@ awaitable<void> AdminServer::Impl::talk(std::shared_ptr<Local::socket> socket) {
 AdminServer::AdminServer(boost::asio::any_io_executor executor, std::string path, uid_t owner, Handler handler)
     : impl_(std::make_shared<Impl>(executor, std::move(path), owner, std::move(handler))) {}
 
-AdminServer::~AdminServer() { stop(); }
+AdminServer::~AdminServer() {
+  stop();
+}
 
 bool AdminServer::start(std::string& error) {
   namespace fs = std::filesystem;

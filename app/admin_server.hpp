@@ -1,5 +1,6 @@
-// The daemon's end of the admin socket (threats OP-04): a local socket of mode 0600 in a folder of ours, peers by their uid
-// (root, our own uid, the uid that started us), requests of bounded size, few connections at a time, each bounded in time.
+// The daemon's end of the admin socket (threats OP-04): a local socket of mode 0600 in a folder of ours, peers by their
+// uid (root, our own uid, the uid that started us), requests of bounded size, few connections at a time, each bounded
+// in time.
 #pragma once
 
 #include <sys/types.h>
@@ -21,8 +22,8 @@ class AdminServer {
   AdminServer(boost::asio::any_io_executor executor, std::string path, uid_t owner, Handler handler);
   ~AdminServer();
 
-  // Makes the folder (0700) when missing, takes the place of a dead daemon's socket, listens. False: `error` says why; a
-  // living daemon there is a reason.
+  // Makes the folder (0700) when missing, takes the place of a dead daemon's socket, listens. False: `error` says why;
+  // a living daemon there is a reason.
   bool start(std::string& error);
   void stop();  // closes and removes the socket
 

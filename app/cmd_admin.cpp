@@ -32,7 +32,9 @@ std::optional<json> ask(const GlobalOptions& global, const char* command, int& c
   return answer;
 }
 
-void row(std::string_view name, std::string_view value) { fmt::print("{:<16}{}\n", name, value); }
+void row(std::string_view name, std::string_view value) {
+  fmt::print("{:<16}{}\n", name, value);
+}
 
 void print_status(const json& s) {
   const auto number = [&s](const char* key) { return s.value(key, std::uint64_t{0}); };
@@ -91,8 +93,14 @@ int cmd_status(const GlobalOptions& global) {
   return code;
 }
 
-int cmd_reload(const GlobalOptions& global) { return simple(global, "reload", "reloaded"); }
-int cmd_drain(const GlobalOptions& global) { return simple(global, "drain", "draining"); }
-int cmd_stop(const GlobalOptions& global) { return simple(global, "stop", "stopping"); }
+int cmd_reload(const GlobalOptions& global) {
+  return simple(global, "reload", "reloaded");
+}
+int cmd_drain(const GlobalOptions& global) {
+  return simple(global, "drain", "draining");
+}
+int cmd_stop(const GlobalOptions& global) {
+  return simple(global, "stop", "stopping");
+}
 
 }  // namespace app

@@ -19,12 +19,18 @@ constexpr core::Seconds kPatience{20};
 
 std::string_view action_name(policy::Route::Kind kind) {
   switch (kind) {
-    case policy::Route::Kind::forward: return "forward";
-    case policy::Route::Kind::drop: return "drop";
-    case policy::Route::Kind::reject: return "reject";
-    case policy::Route::Kind::unknown: return "unknown-recipient";
-    case policy::Route::Kind::not_ours: return "relay-denied";
-    case policy::Route::Kind::sender_denied: return "sender-denied";
+    case policy::Route::Kind::forward:
+      return "forward";
+    case policy::Route::Kind::drop:
+      return "drop";
+    case policy::Route::Kind::reject:
+      return "reject";
+    case policy::Route::Kind::unknown:
+      return "unknown-recipient";
+    case policy::Route::Kind::not_ours:
+      return "relay-denied";
+    case policy::Route::Kind::sender_denied:
+      return "sender-denied";
   }
   return "reject";
 }
@@ -56,7 +62,8 @@ net::Awaitable<json> explain_destination(const Config& config, dns::Resolver& re
       one["preference"] = host.preference;
       one["addresses"] = json::array();
       const bool six_first = forwarding.delivery.prefer == forwarder::Family::ipv6;
-      for (const auto* list : {six_first ? &addresses.ipv6 : &addresses.ipv4, six_first ? &addresses.ipv4 : &addresses.ipv6}) {
+      for (const auto* list :
+           {six_first ? &addresses.ipv6 : &addresses.ipv4, six_first ? &addresses.ipv4 : &addresses.ipv6}) {
         for (const auto& endpoint : *list) one["addresses"].push_back(endpoint.to_string());
       }
       if (addresses.empty()) one["error"] = forwarder::no_address(addresses, target.domain).reply.to_log();
@@ -144,8 +151,8 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
   // Without --from, a sender that exists nowhere stands for "somebody"; SRS addresses are asked with the null sender.
   const bool srs_address = !to->is_bare_postmaster() && config->forwarding.srs->owns(to->mailbox);
   const std::string from_text = !options.from.empty() ? options.from : srs_address ? "<>" : "sender@example.com";
-  const auto from = mail::parse_reverse_path(from_text.starts_with('<') ? from_text : "<" + from_text + ">",
-                                             mail::Utf8::yes);
+  const auto from =
+      mail::parse_reverse_path(from_text.starts_with('<') ? from_text : "<" + from_text + ">", mail::Utf8::yes);
   if (!from) {
     fmt::print(stderr, "onward: \"{}\" is no mail address\n", from_text);
     return kExitUsage;

@@ -1,4 +1,5 @@
-// The command line (interface.md §3): subcommands, with -c and --json before or after them. Exit 2 for what cannot be parsed.
+// The command line (interface.md §3): subcommands, with -c and --json before or after them. Exit 2 for what cannot be
+// parsed.
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <functional>
@@ -49,12 +50,12 @@ int run_command_line(int argc, const char* const* argv) {
   std::string address;
   auto* srs = command(cli, "srs", "rewrite a sender, or turn one back");
   srs->require_subcommand(1);
-  const auto srs_command = [&](const char* name, const char* help, int (*run)(const GlobalOptions&, const std::string&)) {
+  const auto srs_command = [&](const char* name, const char* help,
+                               int (*run)(const GlobalOptions&, const std::string&)) {
     auto* sub = command(*srs, name, help);
     sub->add_option("ADDRESS", address)->required();
-    sub->callback([&action, &global, &address, run] {
-      action = [&global, &address, run] { return run(global, address); };
-    });
+    sub->callback(
+        [&action, &global, &address, run] { action = [&global, &address, run] { return run(global, address); }; });
   };
   srs_command("encode", "the SRS sender for an address", cmd_srs_encode);
   srs_command("decode", "the original sender of an SRS address", cmd_srs_decode);

@@ -180,8 +180,8 @@ int Daemon::run() {
   for (auto& unit : units_) unit->shard.start();
   for (auto& door : doors_) {
     run_door(*door);
-    log_.info("listening", {{"address", core::HostPort{door->listener->address().to_string(), door->listener->port()}
-                                            .to_string()}});
+    log_.info("listening",
+              {{"address", core::HostPort{door->listener->address().to_string(), door->listener->port()}.to_string()}});
   }
   for (const auto& warning : config_->warnings) log_.warn("configuration", {{"warning", warning.to_string()}});
   signals_.add(SIGTERM);
@@ -386,7 +386,8 @@ net::Awaitable<void> Daemon::shut_down() {
   drained_ = true;
   for (auto& unit : units_) {
     auto work = drain_unit(*unit, deadline);
-    const bool done = co_await boost::asio::co_spawn(unit->shard.executor(), std::move(work), boost::asio::use_awaitable);
+    const bool done =
+        co_await boost::asio::co_spawn(unit->shard.executor(), std::move(work), boost::asio::use_awaitable);
     drained_ = drained_ && done;
   }
   admin_->stop();

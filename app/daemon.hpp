@@ -1,5 +1,5 @@
-// `onward serve`: everything is put together here and nowhere else. The main thread is the control thread: it accepts, handles
-// signals and the admin socket, reloads; shards do the mail. Nothing is global.
+// `onward serve`: everything is put together here and nowhere else. The main thread is the control thread: it accepts,
+// handles signals and the admin socket, reloads; shards do the mail. Nothing is global.
 #pragma once
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// Log lines to a descriptor by a thread of their own, so that a slow journal never stops mail (threats RS-15). What does not
-// fit into the bounded buffer is dropped and counted; the count is logged when there is room again.
+// Log lines to a descriptor by a thread of their own, so that a slow journal never stops mail (threats RS-15). What
+// does not fit into the bounded buffer is dropped and counted; the count is logged when there is room again.
 #pragma once
 
 #include <condition_variable>

@@ -10,18 +10,18 @@ namespace core {
 
 enum class Errc {
   ok = 0,
-  timed_out,         // a Deadline passed
-  closed,            // the peer closed the connection (FIN, close_notify)
-  reset,             // the connection broke (RST, network error)
-  line_too_long,     // more octets without a line end than allowed
-  protocol,          // the peer broke the grammar of the protocol
-  tls_failed,        // handshake or record failure
-  refused,           // connection refused or unreachable
-  not_found,         // no such thing
-  exhausted,         // a budget or limit has nothing left
-  malformed,         // bytes that cannot be parsed
-  cancelled,         // our own side gave up
-  io,                // local file input or output failed
+  timed_out,      // a Deadline passed
+  closed,         // the peer closed the connection (FIN, close_notify)
+  reset,          // the connection broke (RST, network error)
+  line_too_long,  // more octets without a line end than allowed
+  protocol,       // the peer broke the grammar of the protocol
+  tls_failed,     // handshake or record failure
+  refused,        // connection refused or unreachable
+  not_found,      // no such thing
+  exhausted,      // a budget or limit has nothing left
+  malformed,      // bytes that cannot be parsed
+  cancelled,      // our own side gave up
+  io,             // local file input or output failed
 };
 
 const boost::system::error_category& error_category() noexcept;

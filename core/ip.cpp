@@ -43,7 +43,9 @@ std::string IpAddress::to_string() const {
   return text;
 }
 
-std::string IpAddress::to_literal() const { return v6_ ? "[IPv6:" + to_string() + "]" : "[" + to_string() + "]"; }
+std::string IpAddress::to_literal() const {
+  return v6_ ? "[IPv6:" + to_string() + "]" : "[" + to_string() + "]";
+}
 
 bool IpAddress::is_loopback() const {
   const auto ip = unmapped();
@@ -63,9 +65,9 @@ bool IpAddress::is_private() const {
   };
   // RFC 6890 and its registry: blocks that are not globally reachable, multicast and reserved space.
   static constexpr Block kFour[] = {
-      {0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},  {0xa9fe0000, 16}, {0xac100000, 12},
-      {0xc0000000, 24}, {0xc0000200, 24}, {0xc0a80000, 16}, {0xc6120000, 15}, {0xc6336400, 24}, {0xcb007100, 24},
-      {0xe0000000, 4},  {0xf0000000, 4},
+      {0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},  {0xa9fe0000, 16},
+      {0xac100000, 12}, {0xc0000000, 24}, {0xc0000200, 24}, {0xc0a80000, 16}, {0xc6120000, 15},
+      {0xc6336400, 24}, {0xcb007100, 24}, {0xe0000000, 4},  {0xf0000000, 4},
   };
   const auto ip = unmapped();
   if (ip.is_v4()) {
@@ -118,7 +120,9 @@ bool Prefix::contains(const IpAddress& ip) const {
   return ip.is_v6() == address.is_v6() && ip.masked(length) == address;
 }
 
-std::string Prefix::to_string() const { return address.to_string() + "/" + std::to_string(length); }
+std::string Prefix::to_string() const {
+  return address.to_string() + "/" + std::to_string(length);
+}
 
 IpAddress client_network(const IpAddress& ip) {
   const auto plain = ip.unmapped();

@@ -32,12 +32,15 @@ constexpr std::array<CounterInfo, static_cast<std::size_t>(Counter::count_)> kIn
     {"dns_timeouts_total", "DNS questions no server answered in time", "a steady rise"},
     {"dns_bad_answers_total", "DNS answers dropped as malformed or not ours", "many: somebody is spoofing"},
     {"spilled_messages_total", "Messages that grew beyond limits.spill_above", ""},
-    {"memory_refused_total", "Transactions refused for lack of memory or spill space (452)", "any: raise limits.memory"},
+    {"memory_refused_total", "Transactions refused for lack of memory or spill space (452)",
+     "any: raise limits.memory"},
     {"internal_errors_total", "Sessions ended by a bug of ours (421)", "any: report it"},
 }};
 
 }  // namespace
 
-const CounterInfo& info(Counter counter) { return kInfo[static_cast<std::size_t>(counter)]; }
+const CounterInfo& info(Counter counter) {
+  return kInfo[static_cast<std::size_t>(counter)];
+}
 
 }  // namespace core

@@ -54,13 +54,9 @@ const CounterInfo& info(Counter counter);
 // Counters of one shard. Written by its thread, read by any.
 class Metrics {
  public:
-  void add(Counter counter, std::uint64_t n = 1) {
-    at(counter).fetch_add(n, std::memory_order_relaxed);
-  }
+  void add(Counter counter, std::uint64_t n = 1) { at(counter).fetch_add(n, std::memory_order_relaxed); }
   // For gauges such as sessions_open.
-  void subtract(Counter counter, std::uint64_t n = 1) {
-    at(counter).fetch_sub(n, std::memory_order_relaxed);
-  }
+  void subtract(Counter counter, std::uint64_t n = 1) { at(counter).fetch_sub(n, std::memory_order_relaxed); }
   std::uint64_t get(Counter counter) const {
     return values_[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
   }

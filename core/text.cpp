@@ -26,7 +26,9 @@ bool iends_with(std::string_view text, std::string_view suffix) {
   return text.size() >= suffix.size() && iequals(text.substr(text.size() - suffix.size()), suffix);
 }
 
-bool has_8bit(std::string_view text) { return std::any_of(text.begin(), text.end(), is_8bit); }
+bool has_8bit(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), is_8bit);
+}
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);

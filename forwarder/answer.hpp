@@ -1,4 +1,5 @@
-// What our client is told, in words: outcomes of one transaction become one reply (promise.md C.4, interface.md §4). Pure.
+// What our client is told, in words: outcomes of one transaction become one reply (promise.md C.4, interface.md §4).
+// Pure.
 #pragma once
 
 #include <string>

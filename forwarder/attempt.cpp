@@ -51,6 +51,10 @@ net::Awaitable<core::Result<std::string_view>> ParcelReader::next() {
 
 // ---- the owner's side
 
+Attempt::~Attempt() {
+  engine_.unlend(*this);
+}
+
 Attempt::Attempt(Engine& engine, Order order, core::Log log)
     : changed(engine.executor_),
       engine_(engine),
@@ -71,6 +75,7 @@ std::size_t Attempt::add(mail::Mailbox to) {
 }
 
 void Attempt::begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8) {
+  engine_.unlend(*this);
   parcel_ = std::move(parcel);
   needs_utf8_ = needs_smtputf8;
   wish_ = Wish::body;
@@ -101,10 +106,20 @@ void Attempt::retry_other_family() {
   wake_.notify();
 }
 
+void Attempt::data_begun() {
+  if (wish_ == Wish::recipients && !finished) engine_.lend(*this);
+}
+
+void Attempt::give_back() {
+  lease_ = core::Deadline::after(core::Seconds(0));
+  wake_.notify();
+}
+
 void Attempt::abandon() {
   abandoned_ = true;
   // After the dot the answer is still worth having: it is journalled, and nobody else may be tried before it (I4).
   if (!dot_sent && upstream_) upstream_->stream->cancel();
+  turn_->notify();
   wake_.notify();
 }
 
@@ -125,7 +140,8 @@ net::Awaitable<void> Attempt::run(std::shared_ptr<Attempt> self) {
       co_await self->release();
       continue;
     }
-    if (!co_await self->wake_.wait(holds ? self->lease_ : core::Deadline::never()) && holds) co_await self->release();
+    static_cast<void>(co_await self->wake_.wait(holds ? self->lease_ : core::Deadline::never()));
+    if (self->upstream_ && self->wish_ == Wish::recipients && self->lease_.passed()) co_await self->release();
   }
   if (self->upstream_) co_await self->release();
 }
@@ -150,7 +166,8 @@ net::Awaitable<void> Attempt::step() {
 
 bool Attempt::unasked() const {
   if (wish_ != Wish::recipients) return false;
-  return std::any_of(recipients.begin(), recipients.end(), [](const Recipient& r) { return r.pending() && !r.verdict; });
+  return std::any_of(recipients.begin(), recipients.end(),
+                     [](const Recipient& r) { return r.pending() && !r.verdict; });
 }
 
 bool Attempt::any_accepted() const {
@@ -214,51 +231,53 @@ void Attempt::failed_here(const Judgement& judgement) {
   log_.info("upstream_failed", {{"upstream_host", upstream_->host},
                                 {"upstream_address", upstream_->endpoint.to_string()},
                                 {"reply", judgement.reply.to_log()}});
-  if (judgement.about_us) {
-    engine_.metrics_.add(core::Counter::upstream_about_us);
-    log_.error("refused_because_of_us", {{"upstream_host", upstream_->host},
-                                         {"upstream_address", upstream_->endpoint.to_string()},
-                                         {"source", upstream_->stream->local_address().to_string()},
-                                         {"reply", judgement.reply.to_log()}});
-  }
-  if (judgement.about_address) {
-    engine_.metrics_.add(core::Counter::upstream_family_retries);
-    engine_.remember_ipv6_refusal(order_.target.key);
-    ipv4_only_ = true;
-    addresses_.ipv6.clear();
-    addresses_.ipv4 = all_addresses_.ipv4;  // also those that lost the race for this connection
-    log_.warn("ipv6_refused", {{"upstream_host", upstream_->host},
-                               {"upstream_address", upstream_->endpoint.to_string()},
-                               {"reply", judgement.reply.to_log()}});
-  }
+  if (judgement.about_us) refused_because_of_us(upstream_->stream->local_address(), judgement);
+  if (judgement.about_address) refused_because_of_ipv6(judgement);
   drop_session();
 }
 
-// Our client's share and a connection to the destination, waited for until the deadline.
-net::Awaitable<bool> Attempt::take_slots() {
-  const auto& delivery = order_.config->delivery;
+// interface.md §6.22: our reputation suffers; somebody has to look.
+void Attempt::refused_because_of_us(const core::IpAddress& source, const Judgement& judgement) {
+  engine_.metrics_.add(core::Counter::upstream_about_us);
+  engine_.marks_.mark(source);
+  log_.error("refused_because_of_us", {{"upstream_host", last_host_},
+                                       {"upstream_address", last_endpoint_ ? last_endpoint_->to_string() : ""},
+                                       {"source", source.to_string()},
+                                       {"reply", judgement.reply.to_log()}});
+}
+
+// interface.md §6.8: from now on IPv4 only.
+void Attempt::refused_because_of_ipv6(const Judgement& judgement) {
+  engine_.metrics_.add(core::Counter::upstream_family_retries);
+  engine_.remember_ipv6_refusal(order_.target.key);
+  ipv4_only_ = true;
+  addresses_.ipv6.clear();
+  addresses_.ipv4 = all_addresses_.ipv4;  // also those that lost the race for this connection
+  log_.warn("ipv6_refused", {{"upstream_host", last_host_},
+                             {"upstream_address", last_endpoint_ ? last_endpoint_->to_string() : ""},
+                             {"reply", judgement.reply.to_log()}});
+}
+
+// Our client's share of the destination's connections, waited for until the deadline.
+net::Awaitable<bool> Attempt::take_share() {
   const std::string& key = order_.target.key;
-  while (!abandoned_) {
-    if (!share_) share_ = engine_.slots_.try_share(key, order_.client, delivery.connections_per_destination);
+  for (bool again = false; !abandoned_; again = true) {
+    if (!share_)
+      share_ = engine_.slots_.try_share(key, order_.client, order_.config->delivery.connections_per_destination);
     if (share_) co_return true;
-    auto signal = std::make_shared<net::Signal>(engine_.executor_);
-    if (!co_await engine_.slots_.wait(key, signal, deadline_)) co_return false;
+    engine_.reclaim(key, order_.client);
+    Slots::Turn turn{key, turn_, again};
+    if (!co_await engine_.slots_.wait_share(std::move(turn), order_.client, deadline_)) co_return false;
   }
+  engine_.slots_.pass_on(key);
   co_return false;
 }
 
 net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
   const auto& delivery = order_.config->delivery;
   const std::string& key = order_.target.key;
-  if (!co_await take_slots()) {
-    if (!last_) {
-      Trouble trouble;
-      trouble.error = core::make_error_code(core::Errc::timed_out);
-      last_ = judge(trouble);
-    }
-    co_return nullptr;
-  }
-  while (!abandoned_) {
+  const bool has_share = co_await take_share();
+  for (bool again = false; has_share && !abandoned_; again = true) {
     if (allow_kept_) {
       auto kept = engine_.pool_.take(key, delivery);
       if (kept && !(ipv4_only_ && kept->is_ipv6())) {
@@ -281,9 +300,11 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
       }
       co_return opened;
     }
-    auto signal = std::make_shared<net::Signal>(engine_.executor_);
-    if (!co_await engine_.slots_.wait(key, signal, deadline_)) break;
+    engine_.reclaim(key, std::nullopt);
+    Slots::Turn turn{key, turn_, again};
+    if (!co_await engine_.slots_.wait_connection(std::move(turn), deadline_)) break;
   }
+  if (abandoned_) engine_.slots_.pass_on(key);
   if (!last_) {
     Trouble trouble;
     trouble.error = core::make_error_code(core::Errc::timed_out);
@@ -329,7 +350,8 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::open_next() {
       if (ipv4_only_ && (refused_now || !addresses_.ipv4.empty())) addresses_.ipv6.clear();
       continue;
     }
-    auto connected = co_await race(config.delivery, addresses_, engine_.random_, engine_.metrics_, deadline_);
+    const RaceMeans means{config.delivery, engine_.marks_, engine_.random_, engine_.metrics_};
+    auto connected = co_await race(means, addresses_, deadline_);
     if (!connected.stream) {
       Trouble trouble;
       trouble.stage = Stage::connect;
@@ -349,24 +371,17 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::open_next() {
     reached = true;
     changed.notify();
     auto stream = std::move(connected.stream);
-    auto opened = co_await open_session(settings, std::move(stream), host_name_, connected.endpoint, engine_.metrics_,
-                                        deadline_);
+    auto opened =
+        co_await open_session(settings, std::move(stream), host_name_, connected.endpoint, engine_.metrics_, deadline_);
     if (opened.upstream) co_return std::move(opened.upstream);
     last_ = opened.judgement;
     last_host_ = host_name_;
     last_endpoint_ = opened.endpoint;
-    if (opened.judgement.about_us) engine_.metrics_.add(core::Counter::upstream_about_us);
-    if (opened.judgement.about_address) {
-      engine_.metrics_.add(core::Counter::upstream_family_retries);
-      engine_.remember_ipv6_refusal(order_.target.key);
-      ipv4_only_ = true;
-      addresses_.ipv6.clear();
-      addresses_.ipv4 = all_addresses_.ipv4;
-    }
-    log_.write(opened.judgement.about_us ? core::LogLevel::error : core::LogLevel::warn, "upstream_refused_session",
-               {{"upstream_host", host_name_},
-                {"upstream_address", opened.endpoint.to_string()},
-                {"reply", opened.judgement.reply.to_log()}});
+    if (opened.judgement.about_us) refused_because_of_us(opened.source, opened.judgement);
+    if (opened.judgement.about_address) refused_because_of_ipv6(opened.judgement);
+    log_.info("upstream_refused_session", {{"upstream_host", host_name_},
+                                           {"upstream_address", opened.endpoint.to_string()},
+                                           {"reply", opened.judgement.reply.to_log()}});
   }
   if (!last_) {
     const auto unroutable = no_address(seen_, order_.target.domain);
@@ -389,8 +404,8 @@ bool Attempt::refused_for_utf8() {
   return true;
 }
 
-// Brings the open transaction to the point where every pending recipient has been asked; moves on to the next candidate as
-// long as failures are the host's and not the recipients'.
+// Brings the open transaction to the point where every pending recipient has been asked; moves on to the next candidate
+// as long as failures are the host's and not the recipients'.
 net::Awaitable<void> Attempt::converge() {
   while (!abandoned_) {
     if (!upstream_) {
@@ -529,7 +544,8 @@ net::Awaitable<bool> Attempt::open_data() {
   co_return false;
 }
 
-// Octets that came while nobody asked: a refusal in the middle of the body is the answer (UP-10). True: the session is over.
+// Octets that came while nobody asked: a refusal in the middle of the body is the answer (UP-10). True: the session is
+// over.
 net::Awaitable<bool> Attempt::early_reply() {
   if (!upstream_->stream->readable()) co_return false;
   auto error = core::Error();
@@ -667,7 +683,7 @@ net::Awaitable<void> Attempt::finish() {
       judgement = blame(Stage::dot, reply, {});
       all_about_address = all_about_address && judgement.about_address;
       any_refused = true;
-      if (judgement.about_us) engine_.metrics_.add(core::Counter::upstream_about_us);
+      if (judgement.about_us) refused_because_of_us(upstream_->stream->local_address(), judgement);
     } else {
       judgement = blame(Stage::dot, nullptr, said ? core::make_error_code(core::Errc::closed) : said.error());
       all_about_address = false;

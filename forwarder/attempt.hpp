@@ -1,5 +1,5 @@
-// The working half of a Delivery (forwarder/engine.hpp): one coroutine that drives one destination group's transaction towards
-// what its owner asked for. Private to the engine.
+// The working half of a Delivery (forwarder/engine.hpp): one coroutine that drives one destination group's transaction
+// towards what its owner asked for. Private to the engine.
 #pragma once
 
 #include <memory>
@@ -35,8 +35,8 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   struct Recipient {
     mail::Mailbox to;
     bool withdrawn = false;
-    bool asked = false;     // in the transaction that is open now
-    std::size_t index = 0;  // of its reply in the dialogue
+    bool asked = false;                    // in the transaction that is open now
+    std::size_t index = 0;                 // of its reply in the dialogue
     std::optional<mail::Outcome> verdict;  // of RCPT; fate delivered means accepted
     std::optional<mail::Outcome> outcome;  // of the whole
     bool pending() const { return !withdrawn && !outcome && (!verdict || verdict->fate == mail::Fate::delivered); }
@@ -44,6 +44,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   };
 
   Attempt(Engine& engine, Order order, core::Log log);
+  ~Attempt();
   // The coroutine; holds `self` until there is nothing left to do.
   static net::Awaitable<void> run(std::shared_ptr<Attempt> self);
 
@@ -53,6 +54,11 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   void send_dot();
   void retry_other_family();
   void abandon();
+  // The client sends its message now, which may take long: who waits for a connection may have ours (promise.md C.3.2).
+  void data_begun();
+  void give_back();
+  const Target& target() const { return order_.target; }
+  const core::IpAddress& client() const { return order_.client; }
 
   std::vector<Recipient> recipients;
   net::Signal changed;  // notified whenever the owner may find something new
@@ -67,7 +73,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   net::Awaitable<void> step();
   net::Awaitable<void> converge();
   net::Awaitable<std::unique_ptr<Upstream>> take_session();
-  net::Awaitable<bool> take_slots();
+  net::Awaitable<bool> take_share();
   net::Awaitable<std::unique_ptr<Upstream>> open_next();
   net::Awaitable<void> send_body();
   net::Awaitable<bool> open_data();
@@ -82,6 +88,8 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   void settle_pending(const Judgement& judgement);
   void settle_pending_own(mail::Fate fate, mail::Reply reply);
   void failed_here(const Judgement& judgement);
+  void refused_because_of_us(const core::IpAddress& source, const Judgement& judgement);
+  void refused_because_of_ipv6(const Judgement& judgement);
   void drop_session();
   bool refused_for_utf8();
   mail::Outcome outcome_of(const Judgement& judgement) const;
@@ -92,12 +100,15 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   Order order_;
   core::Log log_;
   net::Signal wake_;
+  // What is notified while we wait for a share or a connection.
+  std::shared_ptr<net::Signal> turn_ = std::make_shared<net::Signal>(engine_.executor_);
   net::Gate::Pass pass_;
   core::Deadline deadline_;
 
   std::unique_ptr<Upstream> upstream_;
   Slots::Share share_;
-  bool mail_said_ = false, utf8_said_ = false, in_body_ = false, reused_ = false, allow_kept_ = true, abandoned_ = false;
+  bool mail_said_ = false, utf8_said_ = false, in_body_ = false, reused_ = false, allow_kept_ = true,
+       abandoned_ = false;
   core::Deadline lease_ = core::Deadline::never();
 
   // Where to try next.
@@ -106,7 +117,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   std::size_t next_host_ = 0;
   std::string host_name_;
   Addresses addresses_, all_addresses_, seen_;
-  std::optional<Judgement> last_;      // why the last candidate failed
+  std::optional<Judgement> last_;  // why the last candidate failed
   std::string last_host_;
   std::optional<Endpoint> last_endpoint_;
 

@@ -1,5 +1,5 @@
-// What forwarding is told by configuration: plain values with units in their types, one immutable snapshot. A transaction
-// keeps the snapshot it began with (OP-01).
+// What forwarding is told by configuration: plain values with units in their types, one immutable snapshot. A
+// transaction keeps the snapshot it began with (OP-01).
 #pragma once
 
 #include <cstdint>
@@ -35,12 +35,12 @@ struct DeliverySettings {
   core::Milliseconds connect_timeout{10'000};  // per address
   core::Milliseconds race_after{300};          // the other family's start
   core::Milliseconds command_timeout{60'000};
-  core::Milliseconds dot_timeout{600'000};     // RFC 5321 §4.5.3.2.6
+  core::Milliseconds dot_timeout{600'000};  // RFC 5321 §4.5.3.2.6
   core::Milliseconds rcpt_patience{25'000};
-  core::Milliseconds lease{2'000};             // promise.md C.3.2
+  core::Milliseconds lease{2'000};  // promise.md C.3.2
   core::Milliseconds deadline{540'000};
-  core::Milliseconds idle{5'000};              // a kept upstream session waits so long for the next transaction
-  core::Milliseconds lifetime{300'000};        // and is used so long at most
+  core::Milliseconds idle{5'000};        // a kept upstream session waits so long for the next transaction
+  core::Milliseconds lifetime{300'000};  // and is used so long at most
   UpstreamTls tls = UpstreamTls::opportunistic;
   std::vector<Source> source_ipv4, source_ipv6;
   unsigned connections_per_destination = 20;
@@ -66,13 +66,15 @@ struct Config {
   std::string help_url;
   std::shared_ptr<const policy::Routes> routes;
   std::shared_ptr<const srs::Rewriter> srs;
-  std::shared_ptr<const srs::LoopToken> loop_token;  // keyed Delivered-To (LP-02)
+  std::shared_ptr<const srs::LoopToken> loop_token;          // keyed Delivered-To (LP-02)
   std::vector<std::shared_ptr<const auth::Signer>> signers;  // [dkim]
-  std::map<std::string, std::vector<std::shared_ptr<const auth::Signer>>, std::less<>> domain_signers;  // by domain name
+  std::map<std::string, std::vector<std::shared_ptr<const auth::Signer>>, std::less<>>
+      domain_signers;  // by domain name
   DeliverySettings delivery;
   std::vector<NextHopRoute> next_hops;
   std::shared_ptr<const net::TlsClient> tls_client;
-  std::vector<core::HostPort> listeners;  // our own bound addresses: a next hop among them is a loop (interface.md §6.3)
+  std::vector<core::HostPort>
+      listeners;  // our own bound addresses: a next hop among them is a loop (interface.md §6.3)
   std::uint64_t message_size = 26'214'400;
   unsigned recipients = 100;
   unsigned received_headers = 50;

@@ -42,6 +42,7 @@ Delivery Engine::start(Order order, const core::Log& log) {
 void Engine::reset() {
   pool_.clear();
   ipv6_refused_.clear();
+  marks_.clear();
 }
 
 bool Engine::ipv6_refused(const std::string& key) const {
@@ -56,6 +57,28 @@ void Engine::remember_ipv6_refusal(const std::string& key) {
     if (ipv6_refused_.size() >= kRefusalsRemembered) ipv6_refused_.erase(ipv6_refused_.begin());
   }
   ipv6_refused_[key] = now + kRefusalMemory;
+}
+
+void Engine::lend(Attempt& attempt) {
+  lendable_[attempt.target().key].insert(&attempt);
+}
+
+void Engine::unlend(Attempt& attempt) {
+  const auto found = lendable_.find(attempt.target().key);
+  if (found == lendable_.end()) return;
+  found->second.erase(&attempt);
+  if (found->second.empty()) lendable_.erase(found);
+}
+
+void Engine::reclaim(const std::string& key, const std::optional<core::IpAddress>& client) {
+  const auto found = lendable_.find(key);
+  if (found == lendable_.end()) return;
+  for (auto* attempt : found->second) {
+    if (client && attempt->client() != *client) continue;
+    unlend(*attempt);
+    attempt->give_back();
+    return;
+  }
 }
 
 std::vector<std::string> Engine::ipv4_only_targets() const {
@@ -78,14 +101,18 @@ Delivery& Delivery::operator=(Delivery&& other) noexcept {
   return *this;
 }
 
-Delivery::~Delivery() { abort(); }
+Delivery::~Delivery() {
+  abort();
+}
 
 void Delivery::abort() {
   if (const auto attempt = std::move(attempt_)) attempt->abandon();
   attempt_.reset();
 }
 
-std::size_t Delivery::add_recipient(mail::Mailbox to) { return attempt_->add(std::move(to)); }
+std::size_t Delivery::add_recipient(mail::Mailbox to) {
+  return attempt_->add(std::move(to));
+}
 
 net::Awaitable<std::optional<mail::Outcome>> Delivery::recipient_verdict(std::size_t index, core::Deadline deadline) {
   while (!attempt_->recipients[index].verdict) {
@@ -94,11 +121,21 @@ net::Awaitable<std::optional<mail::Outcome>> Delivery::recipient_verdict(std::si
   co_return attempt_->recipients[index].verdict;
 }
 
-bool Delivery::reached() const { return attempt_->reached; }
+bool Delivery::reached() const {
+  return attempt_->reached;
+}
 
-std::optional<mail::Outcome> Delivery::known(std::size_t index) const { return attempt_->recipients[index].verdict; }
+std::optional<mail::Outcome> Delivery::known(std::size_t index) const {
+  return attempt_->recipients[index].verdict;
+}
 
-void Delivery::withdraw(std::size_t index) { attempt_->recipients[index].withdrawn = true; }
+void Delivery::withdraw(std::size_t index) {
+  attempt_->recipients[index].withdrawn = true;
+}
+
+void Delivery::data_begun() {
+  attempt_->data_begun();
+}
 
 void Delivery::begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8) {
   attempt_->begin_body(std::move(parcel), needs_smtputf8);
@@ -119,7 +156,9 @@ bool Delivery::wants_dot() const {
   return false;
 }
 
-void Delivery::send_dot() { attempt_->send_dot(); }
+void Delivery::send_dot() {
+  attempt_->send_dot();
+}
 
 net::Awaitable<std::optional<std::vector<mail::Outcome>>> Delivery::wait(core::Deadline deadline) {
   while (!attempt_->finished) {
@@ -146,8 +185,12 @@ std::vector<mail::Outcome> Delivery::outcomes_so_far() const {
   return outcomes;
 }
 
-bool Delivery::other_family_may_help() const { return attempt_->finished && attempt_->family_refused; }
+bool Delivery::other_family_may_help() const {
+  return attempt_->finished && attempt_->family_refused;
+}
 
-void Delivery::retry_other_family() { attempt_->retry_other_family(); }
+void Delivery::retry_other_family() {
+  attempt_->retry_other_family();
+}
 
 }  // namespace forwarder

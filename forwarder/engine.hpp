@@ -1,15 +1,16 @@
 // The only code that speaks SMTP and LMTP outwards. Engine::start() hands out a Delivery: one destination group's
 // transaction, in stages, so that our client hears each answer when it comes and decides when the final dot goes out.
 //
-// Behind a Delivery works an Attempt, a coroutine of its own that drives towards what the owner asked for. The owner waits for
-// it with deadlines; nothing is lost when a waiter stops waiting. Dropping a Delivery before the dot leaves no copy behind;
-// after the dot the Attempt goes on by itself until the answer, the loss of the connection or 10 minutes (promise.md I4).
-// Threads: engine, deliveries and attempts of one shard.
+// Behind a Delivery works an Attempt, a coroutine of its own that drives towards what the owner asked for. The owner
+// waits for it with deadlines; nothing is lost when a waiter stops waiting. Dropping a Delivery before the dot leaves
+// no copy behind; after the dot the Attempt goes on by itself until the answer, the loss of the connection or 10
+// minutes (promise.md I4). Threads: engine, deliveries and attempts of one shard.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,11 @@ struct Parcel {
 struct Order {
   std::shared_ptr<const Config> config;
   Target target;
-  mail::ReversePath from;       // the SRS sender
+  mail::ReversePath from;           // the SRS sender
   std::uint64_t declared_size = 0;  // the client's SIZE=, 0 when none
-  bool eight_bit = false;       // the client said BODY=8BITMIME
-  bool smtputf8 = false;        // the client said SMTPUTF8
-  core::IpAddress client;       // its network: what shares are counted by
+  bool eight_bit = false;           // the client said BODY=8BITMIME
+  bool smtputf8 = false;            // the client said SMTPUTF8
+  core::IpAddress client;           // its network: what shares are counted by
 };
 
 class Attempt;
@@ -66,7 +67,11 @@ class Delivery {
   // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.
   void withdraw(std::size_t index);
 
-  // Sends everything but the final dot (takes a session again when the lease was given back, and repeats MAIL and RCPT).
+  // Our client has begun its data: the upstream session stays ours for the rest of the lease only as long as nobody
+  // else waits for one (promise.md C.3.2, docs/decisions/005-lease-time.md).
+  void data_begun();
+  // Sends everything but the final dot (takes a session again when the lease was given back, and repeats MAIL and
+  // RCPT).
   void begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8);
   // True: all is sent and the dot is held, or every recipient has failed. False: not yet, at the deadline.
   net::Awaitable<bool> ready(core::Deadline deadline);
@@ -102,6 +107,7 @@ class Engine {
   Pool& pool() { return pool_; }
   // Targets whose IPv6 is known to refuse us, for `status`.
   std::vector<std::string> ipv4_only_targets() const;
+  const SourceMarks& marked_sources() const { return marks_; }
 
  private:
   friend class Attempt;
@@ -113,9 +119,15 @@ class Engine {
   core::Metrics& metrics_;
   Pool pool_;
   net::Gate gate_;
+  SourceMarks marks_;
   std::map<std::string, core::Steady::time_point> ipv6_refused_;  // target -> until when; bounded
+  std::map<std::string, std::set<Attempt*>> lendable_;            // attempts whose client is sending data, by target
   bool ipv6_refused(const std::string& key) const;
   void remember_ipv6_refusal(const std::string& key);
+  void lend(Attempt& attempt);
+  void unlend(Attempt& attempt);
+  // Makes one attempt of this target (and client) give its session back, if there is one that can.
+  void reclaim(const std::string& key, const std::optional<core::IpAddress>& client);
 };
 
 }  // namespace forwarder

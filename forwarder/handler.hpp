@@ -1,5 +1,5 @@
-// What the SMTP server sees of forwarding: a Handler that takes MAIL, a Transaction that takes recipients and content and
-// gives the final reply. Everything below (routing, DNS, upstream sessions, signing) is hidden behind these two.
+// What the SMTP server sees of forwarding: a Handler that takes MAIL, a Transaction that takes recipients and content
+// and gives the final reply. Everything below (routing, DNS, upstream sessions, signing) is hidden behind these two.
 // Threads: a Handler and its Transactions live on one shard.
 #pragma once
 
@@ -16,7 +16,8 @@
 
 namespace forwarder {
 
-// What a session knows of its client. Owned by the session, outlives its transactions, changes between them (EHLO, TLS).
+// What a session knows of its client. Owned by the session, outlives its transactions, changes between them (EHLO,
+// TLS).
 struct Client {
   core::IpAddress address;  // never IPv4-mapped
   std::uint16_t port = 0;
@@ -35,7 +36,8 @@ class ClientProbe {
   virtual bool gone() = 0;
 };
 
-// One mail transaction (RFC 5321 §3.3), owned by the session. Destroying it before end_of_data() leaves nothing upstream.
+// One mail transaction (RFC 5321 §3.3), owned by the session. Destroying it before end_of_data() leaves nothing
+// upstream.
 class Transaction {
  public:
   virtual ~Transaction() = default;
@@ -50,15 +52,16 @@ class Transaction {
   // Before 354 or the first BDAT chunk: a refusal (452 4.3.1: no memory) or nothing. Needs an accepted recipient.
   virtual std::optional<mail::Reply> begin_data() = 0;
 
-  // The session appends the message's decoded octets to inbox() in slices (about 64 KiB at most) and calls absorb() after
-  // each; when that says spill, it awaits spill() before it appends more. Faults (no memory, disk full, header too large)
-  // are remembered and become end_of_data()'s reply; octets given after a fault are dropped.
+  // The session appends the message's decoded octets to inbox() in slices (about 64 KiB at most) and calls absorb()
+  // after each; when that says spill, it awaits spill() before it appends more. Faults (no memory, disk full, header
+  // too large) are remembered and become end_of_data()'s reply; octets given after a fault are dropped.
   virtual std::string& inbox() = 0;
   enum class Absorb { ok, spill };
   virtual Absorb absorb() = 0;
   virtual net::Awaitable<void> spill() = 0;
 
-  // All octets are in: verify, decide, sign, relay. The one and only final reply (I6). `probe` must live until it returns.
+  // All octets are in: verify, decide, sign, relay. The one and only final reply (I6). `probe` must live until it
+  // returns.
   virtual net::Awaitable<mail::Reply> end_of_data(ClientProbe& probe) = 0;
 };
 

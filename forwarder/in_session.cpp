@@ -99,7 +99,8 @@ std::optional<mail::Reply> InSession::resolve_srs(const mail::Mailbox& to, polic
     case srs::ReverseError::not_srs:
     case srs::ReverseError::malformed:
     case srs::ReverseError::bad_hash:
-    case srs::ReverseError::forgotten: break;
+    case srs::ReverseError::forgotten:
+      break;
   }
   if (pipeline_.count_forged_srs(client_.address)) {  // RL-08
     return refuse(421, {4, 7, 0}, "Too many invalid bounce addresses", "srs");
@@ -113,7 +114,8 @@ std::optional<mail::Reply> InSession::resolve(const mail::ForwardPath& to, polic
   route = config_->routes->resolve(to, command_.from);
   switch (route.kind) {
     case policy::Route::Kind::forward:
-    case policy::Route::Kind::drop: return std::nullopt;
+    case policy::Route::Kind::drop:
+      return std::nullopt;
     case policy::Route::Kind::reject: {
       const auto text = route.reply && !route.reply->lines.empty() ? route.reply->lines.front() : "Refused";
       const int code = route.reply ? route.reply->code : 550;
@@ -125,13 +127,14 @@ std::optional<mail::Reply> InSession::resolve(const mail::ForwardPath& to, polic
       return refuse(550, {5, 1, 1}, "No such address here", "unknown-recipient");
     case policy::Route::Kind::sender_denied:
       return refuse(550, {5, 7, 1}, "This address does not take mail from you", "sender-denied");
-    case policy::Route::Kind::not_ours: break;
+    case policy::Route::Kind::not_ours:
+      break;
   }
   return refuse(550, {5, 7, 1}, "We do not relay to this domain", "relay-denied");
 }
 
-// promise.md C.4: while the sender is not known to be ownable, a transaction has one destination group, unless one alias
-// alone expands to several.
+// promise.md C.4: while the sender is not known to be ownable, a transaction has one destination group, unless one
+// alias alone expands to several.
 std::optional<mail::Reply> InSession::join_groups(const policy::Route& route, std::vector<Target>& targets) {
   std::set<std::string> keys;
   bool lmtp = false;
@@ -239,8 +242,8 @@ net::Awaitable<mail::Reply> InSession::settle_recipient(Recipient recipient) {
   if (acceptable) co_return accept(std::move(recipient));
 
   // Nobody takes it: a refusal that a retry may change outweighs one that is final.
-  const bool all_final = std::all_of(refused.begin(), refused.end(),
-                                     [](const Result& r) { return r.outcome.fate == mail::Fate::failed; });
+  const bool all_final =
+      std::all_of(refused.begin(), refused.end(), [](const Result& r) { return r.outcome.fate == mail::Fate::failed; });
   const auto address = recipient.address;
   const auto rule = recipient.rule;
   recipients_.push_back(std::move(recipient));  // so that its names are masked
@@ -269,7 +272,10 @@ std::vector<Mask> InSession::masks() const {
 // ---- DATA
 
 std::optional<mail::Reply> InSession::begin_data() {
-  if (intake_.begin(command_.size.value_or(0))) return std::nullopt;
+  if (intake_.begin(command_.size.value_or(0))) {
+    for (auto& group : groups_) group.delivery.data_begun();
+    return std::nullopt;
+  }
   return refuse(452, {4, 3, 1}, "No room for a message now, try again later", "memory");
 }
 
@@ -400,7 +406,8 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
     return reply;
   };
   switch (co_await intake_.finish()) {
-    case Intake::Fault::none: break;
+    case Intake::Fault::none:
+      break;
     case Intake::Fault::no_room:
       co_return reject(refuse(452, {4, 3, 1}, "No room for the message now, try again later", "memory"));
     case Intake::Fault::io:
@@ -464,10 +471,16 @@ mail::Reply InSession::conclude() {
     if (recipient.legs.empty()) log_recipient(recipient.address, "dropped", reply, recipient.rule);
   }
   switch (decision.answer) {
-    case promise::Answer::accepted: metrics.add(core::Counter::messages_forwarded); break;
-    case promise::Answer::later: metrics.add(core::Counter::messages_deferred); break;
+    case promise::Answer::accepted:
+      metrics.add(core::Counter::messages_forwarded);
+      break;
+    case promise::Answer::later:
+      metrics.add(core::Counter::messages_deferred);
+      break;
     case promise::Answer::refused:
-    case promise::Answer::partial: metrics.add(core::Counter::messages_rejected); break;
+    case promise::Answer::partial:
+      metrics.add(core::Counter::messages_rejected);
+      break;
   }
   return reply;
 }
@@ -493,26 +506,27 @@ void InSession::log_result(const Result& result, const Leg& leg, const mail::Rep
   const auto* message_id = intake_.headers().first("Message-ID");
   const auto* subject = intake_.headers().first("Subject");
   const auto took = pipeline_.means().clock->steady() - data_done_;
-  log_.info("delivery",
-            {{"status", delivered ? "forwarded" : outcome.fate == mail::Fate::failed ? "rejected" : "deferred"},
-             {"message_id", message_id != nullptr ? mail::unfold(message_id->value()) : std::string()},
-             {"client_ip", client_.address.to_string()},
-             {"helo", client_.helo},
-             {"mail_from", command_.from.to_string()},
-             {"rcpt_to", result.shown},
-             {"destination", leg.destination.to_string()},
-             {"subject", subject != nullptr ? mail::unfold(subject->value()) : std::string()},
-             {"size", size_},
-             {"reply", reply.to_log()},
-             {"upstream_host", outcome.host},
-             {"upstream_address", outcome.address},
-             {"upstream_tls", outcome.tls},
-             {"upstream_reply", outcome.from_peer ? outcome.reply.to_log() : std::string()},
-             {"error", delivered || outcome.from_peer ? std::string() : outcome.reply.to_log()},
-             {"dup_possible", unknown},
-             {"ms", data_done_ == core::Steady::time_point()
-                        ? std::int64_t{0}
-                        : std::chrono::duration_cast<core::Milliseconds>(took).count()}});
+  log_.info("delivery", {{"status", delivered                            ? "forwarded"
+                                    : outcome.fate == mail::Fate::failed ? "rejected"
+                                                                         : "deferred"},
+                         {"message_id", message_id != nullptr ? mail::unfold(message_id->value()) : std::string()},
+                         {"client_ip", client_.address.to_string()},
+                         {"helo", client_.helo},
+                         {"mail_from", command_.from.to_string()},
+                         {"rcpt_to", result.shown},
+                         {"destination", leg.destination.to_string()},
+                         {"subject", subject != nullptr ? mail::unfold(subject->value()) : std::string()},
+                         {"size", size_},
+                         {"reply", reply.to_log()},
+                         {"upstream_host", outcome.host},
+                         {"upstream_address", outcome.address},
+                         {"upstream_tls", outcome.tls},
+                         {"upstream_reply", outcome.from_peer ? outcome.reply.to_log() : std::string()},
+                         {"error", delivered || outcome.from_peer ? std::string() : outcome.reply.to_log()},
+                         {"dup_possible", unknown},
+                         {"ms", data_done_ == core::Steady::time_point()
+                                    ? std::int64_t{0}
+                                    : std::chrono::duration_cast<core::Milliseconds>(took).count()}});
 }
 
 }  // namespace forwarder

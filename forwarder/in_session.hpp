@@ -1,5 +1,5 @@
-// The transaction of the in-session path (promise.md C.3): each RCPT is put to its next hop at once, and the final dot goes
-// upstream while our client waits. Private to the pipeline.
+// The transaction of the in-session path (promise.md C.3): each RCPT is put to its next hop at once, and the final dot
+// goes upstream while our client waits. Private to the pipeline.
 #pragma once
 
 #include <memory>
@@ -41,7 +41,7 @@ class InSession final : public Transaction {
   struct Recipient {
     mail::ForwardPath address;
     std::string rule;
-    std::string domain;  // the forwarded domain that took it
+    std::string domain;     // the forwarded domain that took it
     std::vector<Leg> legs;  // none: dropped by rule
   };
   struct Reverse;  // looks up the client's name; lives on when the transaction ends first

@@ -1,5 +1,5 @@
-// Takes a message in as it arrives: RAM first, spill file beyond, both leased; finds the end of the header, hashes the body
-// once for all our signatures. Faults are remembered and told at the end, when the client can be answered.
+// Takes a message in as it arrives: RAM first, spill file beyond, both leased; finds the end of the header, hashes the
+// body once for all our signatures. Faults are remembered and told at the end, when the client can be answered.
 #pragma once
 
 #include <memory>
@@ -50,9 +50,9 @@ class Intake {
 
   Means means_;
   std::unique_ptr<mail::Content> content_;
-  std::string tail_;  // octets on their way to the spill file
-  std::uint64_t seen_ = 0;     // octets taken in
-  std::size_t absorbed_ = 0;   // of inbox()
+  std::string tail_;          // octets on their way to the spill file
+  std::uint64_t seen_ = 0;    // octets taken in
+  std::size_t absorbed_ = 0;  // of inbox()
   bool in_header_ = true, spilling_ = false;
   char last_[2] = {'\r', '\n'};
   mail::HeaderScanner scanner_;

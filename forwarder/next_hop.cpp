@@ -94,8 +94,8 @@ bool is_own_endpoint(const Config& config, const Endpoint& endpoint) {
 }
 
 net::Awaitable<std::variant<std::vector<Host>, Unroutable>> find_hosts(dns::Resolver& resolver, core::Random& random,
-                                                                      const Config& config, Target target,
-                                                                      core::Deadline deadline) {
+                                                                       const Config& config, Target target,
+                                                                       core::Deadline deadline) {
   std::vector<Host> hosts;
   std::string mx_domain = target.domain;
   std::uint16_t port = config.delivery.port;
@@ -140,7 +140,8 @@ net::Awaitable<std::variant<std::vector<Host>, Unroutable>> find_hosts(dns::Reso
       hosts.push_back(std::move(host));
       co_return hosts;
     }
-    case dns::Status::ok: break;
+    case dns::Status::ok:
+      break;
   }
   std::vector<Host> found;
   bool null_mx = false;

@@ -1,8 +1,8 @@
 // One message from MAIL to the answer, in session: verify, decide, rewrite, attempt, answer.
 //
-// The invariant: **we say 250 only after the upstream said 250 or after fsync; until then the sender owns the message.** (At
-// this stage there is no queue, so the first half only.) A connection lost after our final dot and before the upstream's
-// reply is neither: outcome unknown (RFC 1047), logged as dup_possible, counted, answered 451.
+// The invariant: **we say 250 only after the upstream said 250 or after fsync; until then the sender owns the
+// message.** (At this stage there is no queue, so the first half only.) A connection lost after our final dot and
+// before the upstream's reply is neither: outcome unknown (RFC 1047), logged as dup_possible, counted, answered 451.
 //
 // Threads: a Pipeline and its transactions live on one shard; the configuration snapshot is shared and immutable.
 #pragma once

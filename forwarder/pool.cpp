@@ -17,7 +17,9 @@ net::Awaitable<void> say_goodbye(std::unique_ptr<Upstream> upstream) {
 
 Pool::Pool(boost::asio::any_io_executor executor, Slots& slots) : timer_(std::move(executor)), slots_(slots) {}
 
-Pool::~Pool() { timer_.cancel(); }
+Pool::~Pool() {
+  timer_.cancel();
+}
 
 std::unique_ptr<Upstream> Pool::take(const std::string& key, const DeliverySettings& delivery) {
   const auto found = kept_.find(key);
@@ -50,11 +52,14 @@ void Pool::put(std::unique_ptr<Upstream> upstream, const DeliverySettings& deliv
     return;
   }
   const std::string key = upstream->key;
+  if (!slots_.session_kept(key, timer_.get_executor())) {  // those who wait for it are on another shard
+    close(std::move(upstream));
+    return;
+  }
   idle_ = delivery.idle;
   upstream->idle_since = now;
   kept_[key].push_back(std::move(upstream));
   ++size_;
-  slots_.wake(key);
   arm();
 }
 

@@ -1,5 +1,5 @@
-// Upstream sessions between transactions, per next hop: bounded in time (idle and in all), never in count, as a count makes
-// the slowest host attract the connections (after Postfix). One pool a shard.
+// Upstream sessions between transactions, per next hop: bounded in time (idle and in all), never in count, as a count
+// makes the slowest host attract the connections (after Postfix). One pool a shard.
 #pragma once
 
 #include <deque>

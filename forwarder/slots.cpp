@@ -63,36 +63,67 @@ Slots::Share Slots::try_share(const std::string& key, const core::IpAddress& cli
   return share;
 }
 
-net::Awaitable<bool> Slots::wait(std::string key, std::shared_ptr<net::Signal> signal, core::Deadline deadline) {
+net::Awaitable<bool> Slots::wait_share(Turn turn, core::IpAddress client, core::Deadline deadline) {
+  return wait(std::move(turn), client, deadline);
+}
+
+net::Awaitable<bool> Slots::wait_connection(Turn turn, core::Deadline deadline) {
+  return wait(std::move(turn), std::nullopt, deadline);
+}
+
+net::Awaitable<bool> Slots::wait(Turn turn, std::optional<core::IpAddress> client, core::Deadline deadline) {
   {
     const std::lock_guard lock(mutex_);
-    entries_[key].waiting.push_back(signal);
-  }
-  const bool woken = co_await signal->wait(deadline);
-  if (!woken) {
-    const std::lock_guard lock(mutex_);
-    if (const auto entry = entries_.find(key); entry != entries_.end()) {
-      std::erase_if(entry->second.waiting, [&](const auto& weak) { return weak.expired() || weak.lock() == signal; });
-      if (entry->second.idle()) entries_.erase(entry);
+    auto& waiting = entries_[turn.key].waiting;
+    const Waiter waiter{turn.signal, client};
+    if (turn.again) {
+      waiting.push_front(waiter);
+    } else {
+      waiting.push_back(waiter);
     }
+  }
+  const bool woken = co_await turn.signal->wait(deadline);
+  const std::lock_guard lock(mutex_);
+  if (const auto entry = entries_.find(turn.key); entry != entries_.end()) {
+    std::erase_if(entry->second.waiting, [&](const Waiter& waiter) { return waiter.signal == turn.signal; });
+    if (entry->second.idle()) entries_.erase(entry);
   }
   co_return woken;
 }
 
-void Slots::wake(const std::string& key) {
+void Slots::pass_on(const std::string& key) {
   const std::lock_guard lock(mutex_);
-  if (const auto entry = entries_.find(key); entry != entries_.end()) wake_locked(entry->second);
+  const auto entry = entries_.find(key);
+  if (entry == entries_.end() || entry->second.waiting.empty()) return;
+  bool share = false, connection = false;
+  for (const auto& waiter : entry->second.waiting) {
+    bool& done = waiter.client ? share : connection;
+    if (!done) wake(waiter.signal);
+    done = true;
+  }
 }
 
-// All of them look again: who waits is bounded by the sessions, and nobody waits while there is room.
-void Slots::wake_locked(Entry& entry) {
-  for (const auto& weak : entry.waiting) {
-    if (auto signal = weak.lock()) {
-      const auto executor = signal->executor();
-      boost::asio::post(executor, [signal = std::move(signal)] { signal->notify(); });
+// On the shard of who waits: a Signal belongs to one thread.
+void Slots::wake(const std::shared_ptr<net::Signal>& signal) {
+  boost::asio::post(signal->executor(), [signal] { signal->notify(); });
+}
+
+bool Slots::session_kept(const std::string& key, const boost::asio::any_io_executor& executor) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = entries_.find(key);
+  if (entry == entries_.end()) return true;
+  auto& waiting = entry->second.waiting;
+  bool others = false;
+  for (auto it = waiting.begin(); it != waiting.end(); ++it) {
+    if (it->client) continue;
+    if (it->signal->executor() == executor) {
+      wake(it->signal);
+      waiting.erase(it);
+      return true;
     }
+    others = true;
   }
-  entry.waiting.clear();
+  return !others;
 }
 
 void Slots::give_connection(const std::string& key) {
@@ -100,7 +131,12 @@ void Slots::give_connection(const std::string& key) {
   const auto entry = entries_.find(key);
   if (entry == entries_.end()) return;
   --entry->second.connections;
-  wake_locked(entry->second);
+  auto& waiting = entry->second.waiting;
+  const auto first = std::find_if(waiting.begin(), waiting.end(), [](const Waiter& w) { return !w.client; });
+  if (first != waiting.end()) {
+    wake(first->signal);
+    waiting.erase(first);
+  }
   if (entry->second.idle()) entries_.erase(entry);
 }
 
@@ -108,10 +144,16 @@ void Slots::give_share(const std::string& key, const core::IpAddress& client) {
   const std::lock_guard lock(mutex_);
   const auto entry = entries_.find(key);
   if (entry == entries_.end()) return;
-  if (const auto share = entry->second.shares.find(client); share != entry->second.shares.end() && --share->second == 0) {
+  if (const auto share = entry->second.shares.find(client);
+      share != entry->second.shares.end() && --share->second == 0) {
     entry->second.shares.erase(share);
   }
-  wake_locked(entry->second);
+  auto& waiting = entry->second.waiting;
+  const auto first = std::find_if(waiting.begin(), waiting.end(), [&](const Waiter& w) { return w.client == client; });
+  if (first != waiting.end()) {
+    wake(first->signal);
+    waiting.erase(first);
+  }
   if (entry->second.idle()) entries_.erase(entry);
 }
 

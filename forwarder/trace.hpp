@@ -1,5 +1,5 @@
-// The trace fields we put on top of a message, and those of others that must not stay (interface.md §5; threats RL-04, RL-07).
-// Pure; every field is one valid header field whatever the peer called itself.
+// The trace fields we put on top of a message, and those of others that must not stay (interface.md §5; threats RL-04,
+// RL-07). Pure; every field is one valid header field whatever the peer called itself.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,9 @@
 
 namespace forwarder {
 
-// "Received: from HELO (PTR [IP]) by HOST with ESMTPS (TLSv1.3 CIPHER) id ID; date" (RFC 5321 §4.4). `ptr`: the confirmed
-// reverse name, or "" (printed "unknown"). `only_recipient`: "" when there are several, and then there is no `for` clause.
+// "Received: from HELO (PTR [IP]) by HOST with ESMTPS (TLSv1.3 CIPHER) id ID; date" (RFC 5321 §4.4). `ptr`: the
+// confirmed reverse name, or "" (printed "unknown"). `only_recipient`: "" when there are several, and then there is no
+// `for` clause.
 struct ReceivedInfo {
   const Client* client = nullptr;
   std::string ptr, hostname, id, only_recipient;

@@ -6,6 +6,29 @@
 
 namespace forwarder {
 
+namespace {
+
+constexpr std::chrono::hours kMarkTime{1};
+
+}  // namespace
+
+void SourceMarks::mark(const core::IpAddress& source) {
+  until_[source] = core::Steady::now() + kMarkTime;
+}
+
+bool SourceMarks::marked(const core::IpAddress& source) const {
+  const auto found = until_.find(source);
+  return found != until_.end() && found->second > core::Steady::now();
+}
+
+std::vector<core::IpAddress> SourceMarks::list() const {
+  std::vector<core::IpAddress> out;
+  for (const auto& [source, until] : until_) {
+    if (marked(source)) out.push_back(source);
+  }
+  return out;
+}
+
 net::Awaitable<core::Result<void>> Upstream::exchange(core::Deadline deadline) {
   while (dialogue.awaiting() > 0) {
     const std::string out = dialogue.take_output();
@@ -43,10 +66,18 @@ Trouble Upstream::trouble(Stage stage, const mail::Reply* reply, core::Error err
 
 namespace {
 
-const Source* pick_source(const DeliverySettings& delivery, bool v6, core::Random& random) {
-  const auto& pool = v6 ? delivery.source_ipv6 : delivery.source_ipv4;
-  if (pool.empty()) return nullptr;
-  return &pool[static_cast<std::size_t>(random.below(pool.size()))];
+// Any of the pool, at random; the marked ones only when there is no other.
+std::optional<core::IpAddress> pick_source(const RaceMeans& means, bool v6) {
+  const auto& pool = v6 ? means.delivery.source_ipv6 : means.delivery.source_ipv4;
+  std::vector<core::IpAddress> good;
+  for (const auto& source : pool) {
+    if (!means.marks.marked(source.address)) good.push_back(source.address);
+  }
+  if (good.empty()) {
+    for (const auto& source : pool) good.push_back(source.address);
+  }
+  if (good.empty()) return std::nullopt;
+  return good[static_cast<std::size_t>(means.random.below(good.size()))];
 }
 
 std::string helo_for(const OpenSettings& settings, const core::IpAddress& local) {
@@ -67,8 +98,9 @@ struct HelloResult {
   bool handshake_failed = false;
 };
 
-net::Awaitable<HelloResult> say_hello(const OpenSettings& settings, std::unique_ptr<net::Stream> stream, std::string host,
-                                      Endpoint endpoint, TlsUse tls, core::Metrics& metrics, core::Deadline deadline) {
+net::Awaitable<HelloResult> say_hello(const OpenSettings& settings, std::unique_ptr<net::Stream> stream,
+                                      std::string host, Endpoint endpoint, TlsUse tls, core::Metrics& metrics,
+                                      core::Deadline deadline) {
   const auto kind = settings.protocol == Protocol::lmtp ? ClientDialogue::Kind::lmtp : ClientDialogue::Kind::smtp;
   HelloResult result;
   auto up = std::make_unique<Upstream>(std::move(stream), kind, std::string());
@@ -188,10 +220,10 @@ net::Awaitable<Opened> open_session(OpenSettings settings, std::unique_ptr<net::
                                     Endpoint endpoint, core::Metrics& metrics, core::Deadline deadline) {
   Opened opened;
   opened.endpoint = endpoint;
-  const std::optional<core::IpAddress> source = stream->local_address();
+  opened.source = stream->local_address();
   auto first = co_await say_hello(settings, std::move(stream), host, endpoint, TlsUse::as_offered, metrics, deadline);
   if (first.handshake_failed) {
-    auto again = co_await net::connect(endpoint.address, endpoint.port, source,
+    auto again = co_await net::connect(endpoint.address, endpoint.port, opened.source,
                                        deadline.within(settings.delivery->connect_timeout));
     if (again) {
       auto plain = std::move(*again);
@@ -206,8 +238,8 @@ net::Awaitable<Opened> open_session(OpenSettings settings, std::unique_ptr<net::
   co_return opened;
 }
 
-net::Awaitable<Connected> race(const DeliverySettings& delivery, Addresses& addresses, core::Random& random,
-                               core::Metrics& metrics, core::Deadline deadline) {
+net::Awaitable<Connected> race(RaceMeans means, Addresses& addresses, core::Deadline deadline) {
+  const auto& delivery = means.delivery;
   const auto executor = co_await boost::asio::this_coro::executor;
   auto state = std::make_shared<Race>(executor);
   auto tried = std::make_shared<std::vector<Endpoint>>();
@@ -220,11 +252,10 @@ net::Awaitable<Connected> race(const DeliverySettings& delivery, Addresses& addr
     auto runner = std::make_shared<Runner>(delivery.connect_timeout, deadline);
     runner->todo = *family;
     for (const auto& endpoint : *family) {
-      const auto* source = pick_source(delivery, endpoint.address.is_v6(), random);
-      runner->sources.push_back(source != nullptr ? std::optional(source->address) : std::nullopt);
+      runner->sources.push_back(pick_source(means, endpoint.address.is_v6()));
     }
     ++state->running;
-    boost::asio::co_spawn(executor, run_family(state, runner, metrics, tried, waits), boost::asio::detached);
+    boost::asio::co_spawn(executor, run_family(state, runner, means.metrics, tried, waits), boost::asio::detached);
     waits = true;
   }
   if (state->running == 2 && !co_await state->changed.wait(deadline.within(delivery.race_after))) {

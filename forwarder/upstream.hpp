@@ -2,6 +2,7 @@
 // STARTTLS), kept between transactions by the Pool. Owned by exactly one of: an attempt, the pool.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,19 @@
 #include "net/stream.hpp"
 
 namespace forwarder {
+
+// Our source addresses that a destination has refused as such (interface.md §6.22): for an hour another one of the pool
+// is used where there is another.
+class SourceMarks {
+ public:
+  void mark(const core::IpAddress& source);
+  bool marked(const core::IpAddress& source) const;
+  void clear() { until_.clear(); }
+  std::vector<core::IpAddress> list() const;
+
+ private:
+  std::map<core::IpAddress, core::Steady::time_point> until_;  // only addresses of our own: as bounded as they are
+};
 
 struct Upstream {
   Upstream(std::unique_ptr<net::Stream> s, ClientDialogue::Kind kind, std::string helo_name)
@@ -31,8 +45,8 @@ struct Upstream {
   core::Steady::time_point idle_since{};
   unsigned transactions = 0;
 
-  // Writes what the dialogue wants to say and reads until no reply is awaited any more. One deadline for the whole exchange
-  // (UP-02). Errors leave dialogue.stage() at what must be blamed.
+  // Writes what the dialogue wants to say and reads until no reply is awaited any more. One deadline for the whole
+  // exchange (UP-02). Errors leave dialogue.stage() at what must be blamed.
   net::Awaitable<core::Result<void>> exchange(core::Deadline deadline);
 
   bool is_ipv6() const { return endpoint.address.is_v6(); }
@@ -53,12 +67,14 @@ struct OpenSettings {
 // A session that said EHLO, or why there is none.
 struct Opened {
   std::unique_ptr<Upstream> upstream;
-  Judgement judgement;  // when there is no upstream
-  Endpoint endpoint;    // that was tried last
+  Judgement judgement;     // when there is no upstream
+  Endpoint endpoint;       // that was tried last
+  core::IpAddress source;  // our own address there
 };
 
-// Says the greeting, EHLO and, when offered and wanted, STARTTLS on a connected stream to `endpoint` of `host`. A failed
-// handshake under "opportunistic" connects once more and stays plain; octets behind the 220 of STARTTLS do not (TL-03).
+// Says the greeting, EHLO and, when offered and wanted, STARTTLS on a connected stream to `endpoint` of `host`. A
+// failed handshake under "opportunistic" connects once more and stays plain; octets behind the 220 of STARTTLS do not
+// (TL-03).
 net::Awaitable<Opened> open_session(OpenSettings settings, std::unique_ptr<net::Stream> stream, std::string host,
                                     Endpoint endpoint, core::Metrics& metrics, core::Deadline deadline);
 
@@ -69,7 +85,12 @@ struct Connected {
   Endpoint endpoint;
   core::Error error;  // of the last address tried, when there is no stream
 };
-net::Awaitable<Connected> race(const DeliverySettings& delivery, Addresses& addresses, core::Random& random,
-                               core::Metrics& metrics, core::Deadline deadline);
+struct RaceMeans {  // outlives the race
+  const DeliverySettings& delivery;
+  const SourceMarks& marks;
+  core::Random& random;
+  core::Metrics& metrics;
+};
+net::Awaitable<Connected> race(RaceMeans means, Addresses& addresses, core::Deadline deadline);
 
 }  // namespace forwarder

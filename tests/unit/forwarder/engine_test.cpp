@@ -353,8 +353,9 @@ TEST_F(FamilyTest, ipv6_refusal_is_retried_over_ipv4_at_each_stage) {
     SCOPED_TRACE(verb);
     start_anew();
     resolver_ = dns::ZoneResolver();
-    both(verb, "550-5.7.1 [::1] Our system has detected that this message does not meet IPv6 sending\r\n"
-               "550 5.7.1 guidelines regarding PTR records\r\n");
+    both(verb,
+         "550-5.7.1 [::1] Our system has detected that this message does not meet IPv6 sending\r\n"
+         "550 5.7.1 guidelines regarding PTR records\r\n");
     EXPECT_EQ(deliver().fate, Fate::delivered);
     EXPECT_EQ(four_->messages.size(), 1U);
     // Remembered: IPv6 is not asked again.
@@ -459,7 +460,8 @@ TEST_F(EngineTest, lmtp_answers_each_recipient) {
   delivery.add_recipient(to("a"));
   delivery.add_recipient(to("b"));
   std::vector<mail::Outcome> outcomes;
-  run([](Delivery& d, std::shared_ptr<const forwarder::Parcel> p, std::vector<mail::Outcome>& out) -> net::Awaitable<void> {
+  run([](Delivery& d, std::shared_ptr<const forwarder::Parcel> p,
+         std::vector<mail::Outcome>& out) -> net::Awaitable<void> {
     static_cast<void>(co_await d.recipient_verdict(1, limit()));
     d.begin_body(std::move(p), false);
     EXPECT_TRUE(co_await d.ready(limit()));
@@ -470,6 +472,42 @@ TEST_F(EngineTest, lmtp_answers_each_recipient) {
   EXPECT_EQ(outcomes[0].fate, Fate::delivered);
   EXPECT_EQ(outcomes[1].fate, Fate::deferred);
   EXPECT_EQ(upstream.count("LHLO"), 1U);
+}
+
+// C.3.2: who only sends data lends its session to who waits, long before the lease is over.
+TEST_F(EngineTest, C_3_2_data_lends_the_session_to_who_waits) {
+  auto& upstream = add("127.0.0.1");
+  route_to({at(upstream, "127.0.0.1")});
+  config_->delivery.connections_per_destination = 4;  // one a client
+  config_->delivery.lease = 60s;
+  auto first = start(), second = start();
+  first.add_recipient(to("a"));
+  ASSERT_TRUE(settle([&] { return first.known(0).has_value(); }));
+  first.data_begun();
+  second.add_recipient(to("b"));
+  EXPECT_TRUE(settle([&] { return second.known(0).has_value(); }));
+  EXPECT_TRUE(settle([&] { return upstream.count("RSET") == 1; }));
+}
+
+// interface.md §6.22: a source address that was refused as such is not the first choice any more.
+TEST_F(EngineTest, marked_source_is_avoided) {
+  auto& upstream = add("127.0.0.1");
+  std::vector<std::string> helos;
+  upstream.script = [&helos](const std::string& verb, const std::string& line, bool) -> std::optional<Act> {
+    if (verb == "EHLO") helos.push_back(line);
+    if (verb == "MAIL" && helos.back() == "EHLO one.test") return Act{"550 5.7.1 127.0.0.2 is listed\r\n"};
+    return std::nullopt;
+  };
+  route_to({at(upstream, "127.0.0.1")});
+  config_->delivery.source_ipv4 = {{*core::IpAddress::parse("127.0.0.2"), "one.test"}};
+  EXPECT_EQ(deliver().reply.code, 451);
+  EXPECT_EQ(engine_.marked_sources().list().size(), 1U);
+  config_->delivery.source_ipv4.push_back({*core::IpAddress::parse("127.0.0.3"), "two.test"});
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(deliver().fate, Fate::delivered);
+    engine_.pool().clear();
+  }
+  EXPECT_EQ(std::count(helos.begin(), helos.end(), "EHLO one.test"), 1);
 }
 
 // RS-12: a tarpitting destination holds so many connections and no more; a quarter of them for one client.

@@ -1,11 +1,11 @@
-// A scripted SMTP server on a real socket: the far end of the engine's tests. It speaks plain SMTP and does, at each verb, what
-// the test says: another reply, silence, or a closed connection.
+// A scripted SMTP server on a real socket: the far end of the engine's tests. It speaks plain SMTP and does, at each
+// verb, what the test says: another reply, silence, or a closed connection.
 #pragma once
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <functional>

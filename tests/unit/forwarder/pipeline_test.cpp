@@ -1,4 +1,5 @@
-// A transaction through the pipeline, against scripted upstreams on real sockets: what our client is told, and what went out.
+// A transaction through the pipeline, against scripted upstreams on real sockets: what our client is told, and what
+// went out.
 #include "forwarder/pipeline.hpp"
 
 #include <gmock/gmock.h>
@@ -69,8 +70,7 @@ class PipelineTest : public ::testing::Test {
     config_->next_hops.push_back(route);
     return *upstreams_.back();
   }
-  void rule(const std::string& local, std::vector<std::string> to,
-            policy::Action action = policy::Action::forward) {
+  void rule(const std::string& local, std::vector<std::string> to, policy::Action action = policy::Action::forward) {
     policy::RuleSpec spec;
     spec.match = local;
     spec.to = std::move(to);
@@ -88,8 +88,8 @@ class PipelineTest : public ::testing::Test {
     std::vector<policy::Routes::Builder::Error> errors;
     config_->routes = builder.build(errors);
     ASSERT_TRUE(config_->routes) << (errors.empty() ? "" : errors[0].what);
-    forwarder::Pipeline::Means means{context_.get_executor(), &engine_, &resolver_, &spool_,
-                                     &memory_,                &disk_,   &metrics_,  &clock_};
+    forwarder::Pipeline::Means means{
+        context_.get_executor(), &engine_, &resolver_, &spool_, &memory_, &disk_, &metrics_, &clock_};
     pipeline_ = std::make_unique<forwarder::Pipeline>(means, config_, log_);
   }
 
@@ -267,9 +267,9 @@ TEST_F(PipelineTest, a_refused_recipient_does_not_hold_its_group) {
 // promise.md C.4, the rows of a sender that is not ownable, for one alias with two destinations.
 TEST_F(PipelineTest, C_4_alias_with_two_destinations) {
   struct Case {
-    const char *a, *b;      // what each says to the dot; "" takes it
-    const char* answer;     // how our answer starts
-    std::size_t taken;      // copies delivered
+    const char *a, *b;   // what each says to the dot; "" takes it
+    const char* answer;  // how our answer starts
+    std::size_t taken;   // copies delivered
   };
   const Case cases[] = {
       {"", "", "250 2.0.0", 2},
