@@ -97,7 +97,7 @@ void print_text(const json& out) {
   if (out.contains("reply")) fmt::print("{:<12} {}\n", "reply", out["reply"].get<std::string>());
   for (const auto& destination : out.value("destinations", json::array())) {
     fmt::print("\n{:<12} {}\n", "destination", destination["address"].get<std::string>());
-    fmt::print("{:<12} {}\n", "srs sender", destination["srs_sender"].get<std::string>());
+    fmt::print("{:<12} <{}>\n", "srs sender", destination["srs_sender"].get<std::string>());
     if (destination.contains("route")) fmt::print("{:<12} {}\n", "route", destination["route"].get<std::string>());
     if (destination.contains("error")) fmt::print("{:<12} {}\n", "error", destination["error"].get<std::string>());
     for (const auto& host : destination["mx"]) {
@@ -188,7 +188,7 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
     boost::asio::co_spawn(context, std::move(work), [&](const std::exception_ptr& error, json told) {
       if (error) return;
       // A long sender becomes a token that only the daemon hands out.
-      told["srs_sender"] = sender ? "<" + sender->to_string() + ">" : "(a token, made by the daemon)";
+      told["srs_sender"] = sender ? sender->to_string() : "(a token, made by the daemon)";
       out["destinations"].push_back(std::move(told));
     });
     context.run();

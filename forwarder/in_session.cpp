@@ -222,7 +222,7 @@ net::Awaitable<mail::Reply> InSession::settle_recipient(Recipient recipient) {
   const auto patience = core::Deadline::after(config_->delivery.rcpt_patience);
   std::vector<Result> refused;
   bool acceptable = false;
-  for (const auto& leg : recipient.legs) {
+  for (auto& leg : recipient.legs) {
     auto& delivery = groups_[leg.group].delivery;
     auto verdict = co_await delivery.recipient_verdict(leg.index, patience);
     if (!verdict) {
@@ -236,6 +236,7 @@ net::Awaitable<mail::Reply> InSession::settle_recipient(Recipient recipient) {
     if (verdict->fate == mail::Fate::delivered) {
       acceptable = true;
     } else {
+      leg.refused_at_rcpt = true;
       refused.push_back(Result{recipient.address.to_string(), std::move(*verdict)});
     }
   }
@@ -358,25 +359,21 @@ net::Awaitable<bool> InSession::stream_to_all(std::shared_ptr<const Parcel> parc
   co_return all;
 }
 
-// C.3.2 and C.4 for a sender that is not ownable: as long as there is no ledger, a retry would reach again who has the
-// message already. So no dot goes out when it is known that the reply will be 451.
-bool InSession::deferred_before_dot() const {
-  for (const auto& group : groups_) {
-    const auto outcomes = group.delivery.outcomes_so_far();
-    for (const auto& recipient : recipients_) {
-      for (const auto& leg : recipient.legs) {
-        if (groups_.data() + leg.group != &group || group.delivery.wants_dot()) continue;
-        if (outcomes[leg.index].fate == mail::Fate::deferred) return true;
-      }
-    }
-  }
+// C.3.2 and C.4 for a sender that is not ownable: no dot goes out when it is known that the client will have to come
+// again, because some destination has put us off (docs/decisions/007), or because only some recipients are refused now
+// that were not refused at RCPT (their retry hears each verdict at its RCPT).
+bool InSession::must_hold_dots() const {
+  bool refused_now = false, any_open = false;
   for (const auto& recipient : recipients_) {
     for (const auto& leg : recipient.legs) {
-      const auto known = groups_[leg.group].delivery.known(leg.index);
-      if (known && known->fate == mail::Fate::deferred) return true;
+      const auto verdict = groups_[leg.group].delivery.known(leg.index);
+      if (!verdict || verdict->fate == mail::Fate::deferred) return true;
+      const bool by_rcpt = verdict->fate == mail::Fate::failed && verdict->scope == mail::Scope::recipient;
+      refused_now = refused_now || (by_rcpt && !leg.refused_at_rcpt);
+      any_open = any_open || verdict->fate == mail::Fate::delivered;
     }
   }
-  return false;
+  return refused_now && any_open;
 }
 
 net::Awaitable<void> InSession::dot_to_all(ClientProbe& probe, core::Deadline deadline) {
@@ -433,7 +430,7 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
   if (!signed_all) co_return reject(refuse(451, {4, 3, 0}, "The message could not be signed now", "local-error"));
 
   const bool ready = co_await stream_to_all(parcel, deadline);
-  if (ready && !deferred_before_dot()) {
+  if (ready && !must_hold_dots()) {
     if (probe.gone()) {  // I3: nobody hears our answer; without a dot no copy exists
       log_.info("client_gone", {{"at", "dot"}});
       for (auto& group : groups_) group.delivery.abort();

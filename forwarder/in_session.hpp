@@ -37,6 +37,7 @@ class InSession final : public Transaction {
   struct Leg {
     std::size_t group = 0, index = 0;
     mail::Mailbox destination;
+    bool refused_at_rcpt = false;  // one of several destinations: settled after the data (interface.md §6.11)
   };
   struct Recipient {
     mail::ForwardPath address;
@@ -57,7 +58,7 @@ class InSession final : public Transaction {
   net::Awaitable<void> dot_to_all(ClientProbe& probe, core::Deadline deadline);
   std::vector<Result> collect() const;
   mail::Reply conclude();
-  bool deferred_before_dot() const;
+  bool must_hold_dots() const;
   std::vector<Mask> masks() const;
   mail::Reply refuse(int code, mail::EnhancedCode enhanced, std::string_view text, std::string_view reason) const;
   void log_recipient(const mail::ForwardPath& to, std::string_view status, const mail::Reply& reply,

@@ -135,7 +135,10 @@ net::Awaitable<HelloResult> say_hello(const OpenSettings& settings, std::unique_
   up->dialogue.starttls();
   said = co_await up->exchange(limit());
   if (!said) {
-    result.judgement = judge(up->trouble(Stage::starttls, nullptr, said.error()));
+    // TL-03: octets behind the 220 are somebody meddling with TLS, not a mere slip of the protocol.
+    const bool meddled = said.error() == core::Errc::protocol;
+    if (meddled) metrics.add(core::Counter::upstream_replies_bad);
+    result.judgement = judge(up->trouble(meddled ? Stage::tls : Stage::starttls, nullptr, said.error()));
     co_return result;
   }
   if (!up->dialogue.starttls_reply() || !up->dialogue.starttls_reply()->positive()) {
