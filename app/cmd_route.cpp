@@ -146,7 +146,7 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
   const auto to = mail::parse_forward_path("<" + options.address + ">", mail::Utf8::yes);
   if (!to) {
     fmt::print(stderr, "onward: \"{}\" is no mail address\n", options.address);
-    return kExitUsage;
+    return kExitProblem;
   }
   // Without --from, a sender that exists nowhere stands for "somebody"; SRS addresses are asked with the null sender.
   const bool srs_address = !to->is_bare_postmaster() && config->forwarding.srs->owns(to->mailbox);
@@ -155,7 +155,7 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
       mail::parse_reverse_path(from_text.starts_with('<') ? from_text : "<" + from_text + ">", mail::Utf8::yes);
   if (!from) {
     fmt::print(stderr, "onward: \"{}\" is no mail address\n", from_text);
-    return kExitUsage;
+    return kExitProblem;
   }
 
   json out;
@@ -165,7 +165,7 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
     const auto ip = core::IpAddress::parse(options.ip);
     if (!ip) {
       fmt::print(stderr, "onward: \"{}\" is no IP address\n", options.ip);
-      return kExitUsage;
+      return kExitProblem;
     }
     out["ip"] = ip->to_string();
     out["access"] = "allowed: no access rules in this version";
