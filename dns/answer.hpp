@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/ip.hpp"
@@ -36,6 +38,34 @@ struct Answer {
   std::vector<std::string> texts;          // TXT, character-strings joined
   std::vector<std::string> raw;            // TLSA rdata
   std::string error;                       // for logs: "timeout", "SERVFAIL", ...
+};
+
+// What a pure evaluator knows of DNS so far. It asks; what is not known yet is noted, the evaluator gives up for now,
+// and is run again when the answers are in (dns/settle.hpp). Equal questions are asked once.
+class Lookup {
+ public:
+  // Null: not known yet, and from now on wanted.
+  const Answer* ask(const Question& question) {
+    for (const auto& [known, answer] : known_) {
+      if (known == question) return &answer;
+    }
+    for (const auto& wanted : wanted_) {
+      if (wanted == question) return nullptr;
+    }
+    wanted_.push_back(question);
+    return nullptr;
+  }
+  // Questions that were asked and are not answered; the caller answers them and runs the evaluator again.
+  const std::vector<Question>& wanted() const { return wanted_; }
+  void answer(const Question& question, Answer answer) {
+    std::erase(wanted_, question);
+    known_.emplace_back(question, std::move(answer));
+  }
+  std::size_t answered() const { return known_.size(); }
+
+ private:
+  std::deque<std::pair<Question, Answer>> known_;  // a deque: answers stay where they are
+  std::vector<Question> wanted_;
 };
 
 }  // namespace dns
