@@ -494,6 +494,33 @@ TEST_F(PipelineTest, RS_06_no_room_is_452) {
   EXPECT_THAT(mail(), testing::StartsWith("452 4.3.1 "));
 }
 
+// RS-08: a client that sends nearly all and then breaks off leaves nothing behind, however often.
+TEST_F(PipelineTest, RS_08_broken_off_messages_give_everything_back) {
+  auto& a = upstream("a.test");
+  config_->spill_above = 1000;
+  rule("sales", {"x@a.test"});
+  ready();
+  for (int i = 0; i < 20; ++i) {
+    mail();
+    ASSERT_THAT(rcpt("sales@alias.test"), testing::StartsWith("250 "));
+    ASSERT_FALSE(transaction_->begin_data());
+    transaction_->inbox() += "Subject: big\r\n\r\n";
+    for (int slice = 0; slice < 12; ++slice) {
+      transaction_->inbox() += std::string(60'000, 'x');
+      if (transaction_->absorb() != forwarder::Transaction::Absorb::spill) continue;
+      run([](forwarder::Transaction& t) -> net::Awaitable<int> {
+        co_await t.spill();
+        co_return 0;
+      }(*transaction_));
+    }
+    EXPECT_GT(memory_.used() + disk_.used(), 500'000U);
+    transaction_.reset();
+    EXPECT_EQ(memory_.used() + disk_.used(), 0U);
+    ASSERT_TRUE(settle([&] { return engine_.gate().count() == 0; }));
+  }
+  EXPECT_TRUE(a.messages.empty());
+}
+
 // A message beyond spill_above goes to disk and out again octet for octet.
 TEST_F(PipelineTest, spilled_message_arrives_whole) {
   auto& a = upstream("a.test");
