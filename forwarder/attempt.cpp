@@ -297,6 +297,7 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
       if (opened) {
         opened->connection = std::move(connection);
         opened->key = key;
+        opened->generation = engine_.pool_.generation();
       }
       co_return opened;
     }

@@ -75,7 +75,8 @@ InSession::~InSession() = default;
 
 mail::Reply InSession::refuse(int code, mail::EnhancedCode enhanced, std::string_view text,
                               std::string_view reason) const {
-  return mail::make_refusal(code, enhanced, text, reason, id_);
+  if (code < 500 || config_->help_url.empty()) return mail::make_refusal(code, enhanced, text, reason, id_);
+  return mail::make_refusal(code, enhanced, std::string(text) + ". Refer to " + config_->help_url, reason, id_);
 }
 
 // ---- RCPT
@@ -120,7 +121,9 @@ std::optional<mail::Reply> InSession::resolve(const mail::ForwardPath& to, polic
       const auto text = route.reply && !route.reply->lines.empty() ? route.reply->lines.front() : "Refused";
       const int code = route.reply ? route.reply->code : 550;
       const auto enhanced = route.reply ? route.reply->enhanced : mail::EnhancedCode{5, 1, 1};
-      return refuse(code, enhanced, text, enhanced == mail::EnhancedCode{5, 4, 6} ? "loop" : "rejected");
+      // The operator's own words stay as they are.
+      const auto reason = enhanced == mail::EnhancedCode{5, 4, 6} ? "loop" : "rejected";
+      return mail::make_refusal(code, enhanced, text, reason, id_);
     }
     case policy::Route::Kind::unknown:
       pipeline_.means().metrics->add(core::Counter::recipients_unknown);

@@ -47,7 +47,7 @@ void Pool::put(std::unique_ptr<Upstream> upstream, const DeliverySettings& deliv
   const auto now = core::Steady::now();
   const auto most = upstream->dialogue.capabilities().mail_max;  // RFC 9422
   const bool worn = now - upstream->opened > delivery.lifetime || (most != 0 && upstream->transactions >= most);
-  if (worn || delivery.idle.count() == 0) {
+  if (worn || delivery.idle.count() == 0 || upstream->generation != generation_) {
     close(std::move(upstream));
     return;
   }
@@ -79,6 +79,7 @@ void Pool::clear() {
   }
   kept_.clear();
   size_ = 0;
+  ++generation_;
 }
 
 void Pool::close(std::unique_ptr<Upstream> upstream) {

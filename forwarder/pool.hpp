@@ -22,8 +22,10 @@ class Pool {
   void put(std::unique_ptr<Upstream> upstream, const DeliverySettings& delivery);
   // Closes the longest idle session to `key`, so that its connection can be opened elsewhere. False: there is none.
   bool close_one(const std::string& key);
-  // After a reload, and at the end: closes all.
+  // After a reload, and at the end: closes all, and what was opened before and comes back later too.
   void clear();
+  // To be noted in a session when it is opened.
+  unsigned generation() const { return generation_; }
   std::size_t size() const { return size_; }
 
  private:
@@ -36,6 +38,7 @@ class Pool {
   std::map<std::string, std::deque<std::unique_ptr<Upstream>>> kept_;
   core::Steady::duration idle_ = std::chrono::seconds(5);
   std::size_t size_ = 0;
+  unsigned generation_ = 0;
   bool armed_ = false;
 };
 

@@ -44,6 +44,7 @@ struct Upstream {
   core::Steady::time_point opened = core::Steady::now();
   core::Steady::time_point idle_since{};
   unsigned transactions = 0;
+  unsigned generation = 0;  // of the pool when it was opened
 
   // Writes what the dialogue wants to say and reads until no reply is awaited any more. One deadline for the whole
   // exchange (UP-02). Errors leave dialogue.stage() at what must be blamed.

@@ -207,6 +207,20 @@ TEST_F(EngineTest, UP_14_session_out_of_step_is_dropped) {
   EXPECT_EQ(upstream.connections, 2);
 }
 
+// What was opened under the old configuration does not come back into the pool after a reload.
+TEST_F(EngineTest, OP_01_reload_ends_kept_sessions) {
+  auto& upstream = add("127.0.0.1");
+  route_to({at(upstream, "127.0.0.1")});
+  {
+    auto delivery = start();
+    delivery.add_recipient(to("a"));
+    ASSERT_TRUE(settle([&] { return delivery.known(0).has_value(); }));
+    engine_.reset();
+  }
+  ASSERT_TRUE(settle([&] { return engine_.gate().count() == 0; }));
+  EXPECT_EQ(engine_.pool().size(), 0U);
+}
+
 TEST_F(EngineTest, kept_session_that_died_costs_nothing) {
   auto& upstream = add("127.0.0.1");
   int mails = 0;

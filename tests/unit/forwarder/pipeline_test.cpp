@@ -200,6 +200,17 @@ TEST_F(PipelineTest, recipients_we_do_not_take) {
   EXPECT_EQ(transaction_->accepted_recipients(), 0U);
 }
 
+TEST_F(PipelineTest, final_refusals_say_where_help_is) {
+  config_->help_url = "https://fwd.test/help";
+  rule("old", {}, policy::Action::reject);
+  rules_.back().reply = "550 5.1.6 Moved away";
+  ready();
+  mail();
+  EXPECT_EQ(rcpt("nobody@alias.test"),
+            "550 5.1.1 No such address here. Refer to https://fwd.test/help [unknown-recipient sess-1]\r\n");
+  EXPECT_EQ(rcpt("old@alias.test"), "550 5.1.6 Moved away [rejected sess-1]\r\n");
+}
+
 TEST_F(PipelineTest, dropped_by_rule_is_accepted_and_goes_nowhere) {
   rule("void", {}, policy::Action::drop);
   ready();
