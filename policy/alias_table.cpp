@@ -7,6 +7,7 @@
 
 #include "core/text.hpp"
 #include "mail/address.hpp"
+#include "policy/rule_syntax.hpp"
 
 namespace policy {
 namespace {
@@ -51,7 +52,7 @@ std::size_t key_length(std::string_view text) {
     const char c = text[i];
     if (c == '\n') return i;
     if (c == '"') quoted = !quoted;
-    if (quoted && c == '\\') ++i;
+    if (quoted && c == '\\' && i + 1 < text.size() && text[i + 1] != '\n') ++i;
     if (!quoted && (is_blank(c) || c == ':')) return i;
   }
   return text.size();
@@ -133,8 +134,8 @@ AliasTable::AliasTable(std::string text, std::string_view domain, const OnProble
       catch_all_ = stripped;
       continue;
     }
-    const auto plain = plain_lower(local);
-    if (local.empty() || !mail::make_mailbox(plain, "x.example", mail::Utf8::yes)) {
+    const auto plain = plain_local(local);
+    if (plain.empty()) {
       problem(here, fmt::format("{}: is no local part of a mail address", key));
       continue;
     }
@@ -219,7 +220,7 @@ std::string_view Destinations::next() {
     std::size_t n = 0;
     for (; n < rest_.size() && rest_[n] != '\n'; ++n) {
       if (rest_[n] == '"') quoted = !quoted;
-      if (quoted && rest_[n] == '\\' && n + 1 < rest_.size()) ++n;
+      if (quoted && rest_[n] == '\\' && n + 1 < rest_.size() && rest_[n + 1] != '\n') ++n;
       if (!quoted && (is_blank(rest_[n]) || rest_[n] == ',')) break;
     }
     n = std::min(n, rest_.size());

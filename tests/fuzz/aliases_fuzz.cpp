@@ -28,8 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   table.for_each([&](const policy::AliasTable::Entry& entry) {
     ++seen;
     const auto plain = policy::plain_local(entry.key);
-    const auto found = plain.empty() ? std::nullopt : table.find(plain);
-    require(plain.empty() || (found && found->line == entry.line && found->value.data() == entry.value.data()));
+    const auto found = table.find(plain);
+    require(!plain.empty() && found && found->line == entry.line && found->value.data() == entry.value.data());
     policy::Destinations all(entry.value);
     std::size_t count = 0;
     for (auto d = all.next(); !d.empty(); d = all.next()) {
@@ -51,7 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(problems == 0);
   table.for_each([&](const policy::AliasTable::Entry& entry) {
     const auto local = mail::make_mailbox(policy::plain_local(entry.key), "x.example", mail::Utf8::yes);
-    if (!local) return;
+    require(local.has_value());
     const auto route = routes->resolve(mail::ForwardPath{*local}, {});
     require(route.kind == policy::Route::Kind::forward && !route.destinations.empty());
   });

@@ -81,13 +81,22 @@ TEST(AliasTable, mistakes_have_their_line) {
       ": e@out.example\n"
       "bell: \a@out.example\n"
       "@x.example one@out.example\n"
-      "@x.example two@out.example\n");
+      "@x.example two@out.example\n"
+      "\"q w\")  q@out.example\n"
+      "\"\": e@out.example\n");
   EXPECT_THAT(r.problems,
               ElementsAre(HasSubstr("1: starts with a blank"), HasSubstr("3: A: is already in line 2"),
                           HasSubstr("4: b: has no destination"), HasSubstr("5: c@other.example: is not in x.example"),
                           HasSubstr("7: : is no local part"), HasSubstr("8: bell: has a control character"),
-                          HasSubstr("10: @x.example: is already in line 9")));
+                          HasSubstr("10: @x.example: is already in line 9"),
+                          HasSubstr("11: \"q w\"): is no local part"), HasSubstr("12: \"\": is no local part")));
   EXPECT_THAT(destinations(r.table, "a"), ElementsAre("a@out.example"));
+}
+
+TEST(AliasTable, a_quote_that_is_left_open_ends_with_its_line) {
+  const auto r = read("a: \"x\\\n  y@out.example\n\"k\\\n  z@out.example\n");
+  EXPECT_THAT(destinations(r.table, "a"), ElementsAre("\"x\\", "y@out.example"));
+  EXPECT_THAT(r.problems, ElementsAre(HasSubstr("3: \"k\\: is no local part")));
 }
 
 TEST(AliasTable, empty_tables_are_fine) {
