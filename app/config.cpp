@@ -294,6 +294,8 @@ void Loader::load_tls() {
   for (auto& pair : settings.pairs) {
     pair.certificate = note(path_beside(path_, pair.certificate));
     pair.key = note(path_beside(path_, pair.key));
+    config_->tls_files.push_back(pair.certificate);
+    config_->tls_files.push_back(pair.key);
     struct stat st{};
     if (::stat(pair.key.c_str(), &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
       report_.warnings.push_back({path_, main_.tls.line, "tls.key", pair.key + ": anybody may read it; chmod o-rwx"});

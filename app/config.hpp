@@ -52,6 +52,7 @@ struct Config {
   std::string metrics_listen;   // "host:port"; "" off
 
   std::vector<ListenerConfig> listeners;
+  std::vector<std::string> tls_files;  // certificates and keys: read again when one of them changes
   LogConfig log;
   Limits limits;
   smtpd::Settings smtp;  // smtp.tls: the first listener's, or null

@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,6 +30,22 @@ constexpr unsigned kSpoolThreads = 2;
 // How long a shutdown waits for sessions past the dot before it gives up on them (DU-15).
 constexpr core::Seconds kDrainTime{60};
 constexpr core::Seconds kAskUnit{2};
+// How often certificate files are looked at.
+constexpr core::Seconds kWatchTime{5};
+
+// Changes when one of the files is written, replaced or goes.
+std::string state_of(const std::vector<std::string>& files) {
+  std::string state;
+  for (const auto& file : files) {
+    struct stat st{};
+    if (::stat(file.c_str(), &st) != 0) {
+      state += "gone;";
+      continue;
+    }
+    state += fmt::format("{}:{}:{}.{};", st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+  }
+  return state;
+}
 
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -188,6 +205,8 @@ int Daemon::run() {
   signals_.add(SIGINT);
   signals_.add(SIGHUP);
   wait_for_signal();
+  certificates_seen_ = state_of(config_->tls_files);
+  watch_certificates();
   log_.info("started", {{"version", ONWARD_VERSION},
                         {"shards", units_.size()},
                         {"domains", config_->domains},
@@ -220,9 +239,26 @@ void Daemon::wait_for_signal() {
   });
 }
 
+// interface.md [tls]: certbot and its like replace the files; two looks must agree, so that a pair half written is not
+// read. A bad pair keeps the old one (TL-09), and is tried again when the files change again.
+void Daemon::watch_certificates() {
+  watch_.expires_after(kWatchTime);
+  watch_.async_wait([this, before = state_of(config_->tls_files)](const boost::system::error_code& error) {
+    if (error) return;
+    const auto now = state_of(config_->tls_files);
+    if (now != certificates_seen_ && now == before) {
+      certificates_seen_ = now;
+      log_.info("certificate_changed", {});
+      static_cast<void>(reload());
+    }
+    watch_certificates();
+  });
+}
+
 // ---- reload
 
 nlohmann::json Daemon::reload() {
+  certificates_seen_ = state_of(config_->tls_files);
   notify_systemd("RELOADING=1");
   LoadOptions options;
   options.tokens = tokens_.get();
@@ -258,6 +294,7 @@ nlohmann::json Daemon::reload() {
     if (changed) answer["warnings"].push_back(name + " changes with the next restart only");
   }
   config_ = fresh;
+  certificates_seen_ = state_of(config_->tls_files);
   memory_.set_limit(fresh->limits.memory);
   disk_.set_limit(fresh->limits.spill);
   const auto forwarding = forwarding_of(fresh);
@@ -392,6 +429,7 @@ net::Awaitable<void> Daemon::shut_down() {
   }
   admin_->stop();
   signals_.cancel();
+  watch_.cancel();
   control_.stop();
 }
 

@@ -6,6 +6,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -60,6 +61,7 @@ class Daemon {
   bool drop_privileges(std::string& error);
   std::shared_ptr<const forwarder::Config> forwarding_of(const std::shared_ptr<const Config>& config) const;
   void wait_for_signal();
+  void watch_certificates();
   nlohmann::json handle(const nlohmann::json& request);
   nlohmann::json status();
   nlohmann::json reload();
@@ -81,6 +83,8 @@ class Daemon {
   smtpd::ConnectionTable connections_;
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
+  boost::asio::steady_timer watch_{control_};
+  std::string certificates_seen_;  // inode, size and time of change of each TLS file
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::unique_ptr<AdminServer> admin_;

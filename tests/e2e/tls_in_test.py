@@ -126,21 +126,29 @@ class TlsIn(Case):
                 self.daemon.write("tls/" + name, good)
         self.assertEqual(self.daemon.run("reload").returncode, 0)
 
-    def test_a_new_certificate_is_used_after_reload(self):
+    def renew(self):
+        """Another certificate in the place of the daemon's; a function that tells whether it is in use."""
         client = self.daemon.client()
         client.starttls()
         before = client.socket.getpeercert(binary_form=True)
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3",
                         "-keyout", self.daemon.path("tls/key.pem"), "-out", self.daemon.path("tls/cert.pem"), "-subj", "/CN=new.test"],
                        check=True, capture_output=True)
-        self.daemon.write_config()
-        self.assertEqual(self.daemon.run("reload").returncode, 0)
 
         def renewed():
             fresh = self.daemon.client()
             fresh.starttls()
             return fresh.socket.getpeercert(binary_form=True) != before
+        return renewed
+
+    def test_a_new_certificate_is_used_after_reload(self):
+        renewed = self.renew()
+        self.assertEqual(self.daemon.run("reload").returncode, 0)
         wait_until(renewed, "the new certificate", 10)
+
+    def test_a_new_certificate_is_noticed(self):
+        """interface.md [tls]: also when nobody says reload, as after certbot."""
+        wait_until(self.renew(), "the new certificate", 40, step=0.5)
 
 
 if __name__ == "__main__":
