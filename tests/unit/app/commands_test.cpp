@@ -135,8 +135,7 @@ TEST(Commands, srs_decode_knows_the_daemons_tokens) {
     options.tokens = tokens->get();
     const auto loaded = load_config(c.file, options);
     const auto config = std::get<std::shared_ptr<const Config>>(loaded);
-    address = config->forwarding.srs
-                  ->forward(mail::ReversePath{mail::parse_mailbox(sender).value()}, core::Wall::now())
+    address = config->forwarding.srs->forward(mail::ReversePath{mail::parse_mailbox(sender).value()}, core::Wall::now())
                   ->to_string();
     // Also while the daemon has it open.
     EXPECT_EQ(run({"srs", "decode", address, "-c", c.file}).out, sender + "\n");
