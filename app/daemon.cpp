@@ -175,6 +175,9 @@ std::shared_ptr<const forwarder::Config> Daemon::forwarding_of(const std::shared
 int Daemon::run() {
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
+  // Before anybody can find us by our ports: an early SIGHUP must wait for its turn, not end the process.
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
+  wait_for_signal();
   std::vector<std::string> errors;
   std::string error;
   if (!open_doors(*config_, errors) || !drop_privileges(error)) {
@@ -201,10 +204,6 @@ int Daemon::run() {
               {{"address", core::HostPort{door->listener->address().to_string(), door->listener->port()}.to_string()}});
   }
   for (const auto& warning : config_->warnings) log_.warn("configuration", {{"warning", warning.to_string()}});
-  signals_.add(SIGTERM);
-  signals_.add(SIGINT);
-  signals_.add(SIGHUP);
-  wait_for_signal();
   certificates_seen_ = state_of(config_->tls_files);
   watch_certificates();
   log_.info("started", {{"version", ONWARD_VERSION},
