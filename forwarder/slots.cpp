@@ -6,26 +6,10 @@
 
 namespace forwarder {
 
-Slots::Connection::Connection(Connection&& other) noexcept
-    : slots_(std::exchange(other.slots_, nullptr)), key_(std::move(other.key_)) {}
-
-Slots::Connection& Slots::Connection::operator=(Connection&& other) noexcept {
-  if (this != &other) {
-    release();
-    slots_ = std::exchange(other.slots_, nullptr);
-    key_ = std::move(other.key_);
-  }
-  return *this;
-}
-
-void Slots::Connection::release() {
-  if (auto* slots = std::exchange(slots_, nullptr)) slots->give_connection(key_);
-}
-
-Slots::Share::Share(Share&& other) noexcept
+Slots::Hold::Hold(Hold&& other) noexcept
     : slots_(std::exchange(other.slots_, nullptr)), key_(std::move(other.key_)), client_(other.client_) {}
 
-Slots::Share& Slots::Share::operator=(Share&& other) noexcept {
+Slots::Hold& Slots::Hold::operator=(Hold&& other) noexcept {
   if (this != &other) {
     release();
     slots_ = std::exchange(other.slots_, nullptr);
@@ -35,32 +19,32 @@ Slots::Share& Slots::Share::operator=(Share&& other) noexcept {
   return *this;
 }
 
-void Slots::Share::release() {
-  if (auto* slots = std::exchange(slots_, nullptr)) slots->give_share(key_, client_);
+void Slots::Hold::release() {
+  if (auto* slots = std::exchange(slots_, nullptr)) slots->give(key_, client_);
+}
+
+Slots::Hold Slots::hold(const std::string& key, std::optional<core::IpAddress> client) {
+  Hold hold;
+  hold.slots_ = this;
+  hold.key_ = key;
+  hold.client_ = client;
+  return hold;
 }
 
 Slots::Connection Slots::try_connection(const std::string& key, unsigned limit) {
   const std::lock_guard lock(mutex_);
   auto& entry = entries_[key];
-  Connection connection;
-  if (entry.connections >= limit) return connection;
+  if (entry.connections >= limit) return {};
   ++entry.connections;
-  connection.slots_ = this;
-  connection.key_ = key;
-  return connection;
+  return hold(key, std::nullopt);
 }
 
 Slots::Share Slots::try_share(const std::string& key, const core::IpAddress& client, unsigned limit) {
   const std::lock_guard lock(mutex_);
-  auto& entry = entries_[key];
-  Share share;
-  const auto found = entry.shares.find(client);
-  if (found != entry.shares.end() && found->second >= std::max(1U, limit / 4)) return share;
-  ++entry.shares[client];
-  share.slots_ = this;
-  share.key_ = key;
-  share.client_ = client;
-  return share;
+  auto& held = entries_[key].shares[client];
+  if (held >= std::max(1U, limit / 4)) return {};
+  ++held;
+  return hold(key, client);
 }
 
 net::Awaitable<bool> Slots::wait_share(Turn turn, core::IpAddress client, core::Deadline deadline) {
@@ -126,35 +110,23 @@ bool Slots::session_kept(const std::string& key, const boost::asio::any_io_execu
   return !others;
 }
 
-void Slots::give_connection(const std::string& key) {
+void Slots::give(const std::string& key, const std::optional<core::IpAddress>& client) {
   const std::lock_guard lock(mutex_);
-  const auto entry = entries_.find(key);
-  if (entry == entries_.end()) return;
-  --entry->second.connections;
-  auto& waiting = entry->second.waiting;
-  const auto first = std::find_if(waiting.begin(), waiting.end(), [](const Waiter& w) { return !w.client; });
-  if (first != waiting.end()) {
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) return;
+  auto& entry = found->second;
+  if (!client) {
+    --entry.connections;
+  } else if (const auto share = entry.shares.find(*client); share != entry.shares.end() && --share->second == 0) {
+    entry.shares.erase(share);
+  }
+  const auto first = std::find_if(entry.waiting.begin(), entry.waiting.end(),
+                                  [&](const Waiter& waiter) { return waiter.client == client; });
+  if (first != entry.waiting.end()) {
     wake(first->signal);
-    waiting.erase(first);
+    entry.waiting.erase(first);
   }
-  if (entry->second.idle()) entries_.erase(entry);
-}
-
-void Slots::give_share(const std::string& key, const core::IpAddress& client) {
-  const std::lock_guard lock(mutex_);
-  const auto entry = entries_.find(key);
-  if (entry == entries_.end()) return;
-  if (const auto share = entry->second.shares.find(client);
-      share != entry->second.shares.end() && --share->second == 0) {
-    entry->second.shares.erase(share);
-  }
-  auto& waiting = entry->second.waiting;
-  const auto first = std::find_if(waiting.begin(), waiting.end(), [&](const Waiter& w) { return w.client == client; });
-  if (first != waiting.end()) {
-    wake(first->signal);
-    waiting.erase(first);
-  }
-  if (entry->second.idle()) entries_.erase(entry);
+  if (entry.idle()) entries_.erase(found);
 }
 
 std::map<std::string, unsigned> Slots::in_use() const {

@@ -18,13 +18,13 @@ namespace forwarder {
 
 class Slots {
  public:
-  // RAII: one connection to a destination.
-  class Connection {
+  // RAII: one connection to a destination, or one client's transaction on some connection to it.
+  class Hold {
    public:
-    Connection() = default;
-    Connection(Connection&& other) noexcept;
-    Connection& operator=(Connection&& other) noexcept;
-    ~Connection() { release(); }
+    Hold() = default;
+    Hold(Hold&& other) noexcept;
+    Hold& operator=(Hold&& other) noexcept;
+    ~Hold() { release(); }
     void release();
     explicit operator bool() const { return slots_ != nullptr; }
 
@@ -32,24 +32,10 @@ class Slots {
     friend class Slots;
     Slots* slots_ = nullptr;
     std::string key_;
+    std::optional<core::IpAddress> client_;  // nothing: a connection
   };
-
-  // RAII: one transaction of a client on some connection to a destination.
-  class Share {
-   public:
-    Share() = default;
-    Share(Share&& other) noexcept;
-    Share& operator=(Share&& other) noexcept;
-    ~Share() { release(); }
-    void release();
-    explicit operator bool() const { return slots_ != nullptr; }
-
-   private:
-    friend class Slots;
-    Slots* slots_ = nullptr;
-    std::string key_;
-    core::IpAddress client_;
-  };
+  using Connection = Hold;
+  using Share = Hold;
 
   // Empty when all `limit` connections are in use.
   Connection try_connection(const std::string& key, unsigned limit);
@@ -86,8 +72,8 @@ class Slots {
     bool idle() const { return connections == 0 && shares.empty() && waiting.empty(); }
   };
   net::Awaitable<bool> wait(Turn turn, std::optional<core::IpAddress> client, core::Deadline deadline);
-  void give_connection(const std::string& key);
-  void give_share(const std::string& key, const core::IpAddress& client);
+  Hold hold(const std::string& key, std::optional<core::IpAddress> client);
+  void give(const std::string& key, const std::optional<core::IpAddress>& client);
   static void wake(const std::shared_ptr<net::Signal>& signal);
 
   mutable std::mutex mutex_;
