@@ -42,6 +42,7 @@ struct DmarcResult {
   std::string policy_domain;                    // where the record is
   DmarcPolicy policy = DmarcPolicy::none;       // as published for this domain (p, sp or np), t=y not yet applied
   DmarcPolicy disposition = DmarcPolicy::none;  // what is to be done: none on pass, else policy lowered by t=y
+  DmarcPolicy at_worst = DmarcPolicy::none;     // temperror: the strictest disposition it could have been
   bool testing = false;                         // t=y
   bool spf_aligned = false, dkim_aligned = false;
   std::string record;
