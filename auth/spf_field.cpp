@@ -58,28 +58,6 @@ std::string comment(std::string_view text) {
   return "(" + out + ")";
 }
 
-// §2.6; the other words are of other methods.
-std::string_view word(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::pass:
-      return "pass";
-    case Verdict::fail:
-      return "fail";
-    case Verdict::softfail:
-      return "softfail";
-    case Verdict::neutral:
-    case Verdict::policy:
-      return "neutral";
-    case Verdict::temperror:
-      return "temperror";
-    case Verdict::permerror:
-      return "permerror";
-    case Verdict::none:
-      break;
-  }
-  return "none";
-}
-
 std::string explain(const SpfResult& result, const std::string& client, const std::string& who) {
   switch (result.result) {
     case Verdict::pass:
@@ -103,7 +81,7 @@ std::string received_spf_field(const SpfResult& result, const SpfInput& input, s
   const auto client = input.client.unmapped().to_string();
   const auto from = input.mail_from.to_string();
   const std::string who = result.helo ? input.helo : from;
-  std::string text(word(result.result));
+  std::string text(to_string(result.result));
   text += ' ' + comment(std::string(receiver) + ": " + explain(result, client, who));
   const auto add = [&](std::string_view key, std::string_view value) {
     text += ' ';

@@ -152,9 +152,7 @@ inline auth::SpfInput input(const std::string& client, const std::string& mail_f
 }
 
 inline std::string word(auth::Verdict verdict) {
-  static const char* const kWords[] = {"none",    "pass",   "fail",      "softfail",
-                                       "neutral", "policy", "temperror", "permerror"};
-  return kWords[static_cast<std::size_t>(verdict)];
+  return std::string(auth::to_string(verdict));
 }
 
 }  // namespace spf_test
