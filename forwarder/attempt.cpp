@@ -9,45 +9,11 @@
 namespace forwarder {
 namespace {
 
-constexpr std::size_t kSlice = 256 * 1024;
 // A message up to this size leaves in one write together with its dot.
 constexpr std::size_t kHeldAtMost = 64 * 1024;
 constexpr core::Seconds kResetTimeout{10};
 
 }  // namespace
-
-// ---- ParcelReader
-
-ParcelReader::ParcelReader(std::shared_ptr<const Parcel> parcel, net::Spool& spool)
-    : parcel_(std::move(parcel)), spool_(spool), total_(parcel_->content->size()) {}
-
-net::Awaitable<core::Result<std::string_view>> ParcelReader::next() {
-  const auto& message = parcel_->message;
-  const auto& content = *parcel_->content;
-  if (!prefix_done_) {
-    prefix_done_ = true;
-    if (!message.prefix.empty()) co_return std::string_view(message.prefix);
-  }
-  while (cut_ < message.cuts.size() && offset_ == message.cuts[cut_].offset) {
-    offset_ += message.cuts[cut_].length;
-    ++cut_;
-  }
-  if (offset_ >= total_) co_return std::string_view();
-  const std::uint64_t end = cut_ < message.cuts.size() ? message.cuts[cut_].offset : total_;
-  if (offset_ < content.head.size()) {
-    const auto length = std::min<std::uint64_t>({end, content.head.size(), offset_ + kSlice}) - offset_;
-    const auto slice = std::string_view(content.head).substr(offset_, length);
-    offset_ += length;
-    co_return slice;
-  }
-  const auto length = std::min<std::uint64_t>(end - offset_, kSlice);
-  auto read = co_await spool_.read(content, offset_ - content.head.size(), static_cast<std::size_t>(length));
-  if (!read) co_return read.error();
-  if (read->empty()) co_return core::make_error_code(core::Errc::io);  // shorter than it was written
-  file_slice_ = std::move(*read);
-  offset_ += file_slice_.size();
-  co_return std::string_view(file_slice_);
-}
 
 // ---- the owner's side
 
@@ -63,7 +29,9 @@ Attempt::Attempt(Engine& engine, Order order, core::Log log)
       wake_(engine.executor_),
       pass_(engine.gate_.enter()),
       deadline_(core::Deadline::after(order_.config->delivery.deadline)),
-      ipv4_only_(engine.ipv6_refused(order_.target.key)) {}
+      candidates_(
+          {engine.resolver_, engine.random_, engine.metrics_, engine.marks_, engine.families_, abandoned_, changed},
+          order_.config, order_.target, log_) {}
 
 std::size_t Attempt::add(mail::Mailbox to) {
   Recipient recipient;
@@ -190,9 +158,9 @@ mail::Outcome Attempt::outcome_of(const Judgement& judgement) const {
     outcome.host = upstream_->host;
     outcome.address = upstream_->endpoint.to_string();
     outcome.tls = upstream_->tls_text();
-  } else if (last_endpoint_) {
-    outcome.host = last_host_;
-    outcome.address = last_endpoint_->to_string();
+  } else {
+    outcome.host = candidates_.last_host();
+    outcome.address = candidates_.last_address();
   }
   return outcome;
 }
@@ -223,39 +191,10 @@ void Attempt::drop_session() {
   for (auto& recipient : recipients) recipient.asked = false;
 }
 
-// This session is of no use; what it said is remembered in case it stays the last word.
+// This session is of no use; another candidate is next.
 void Attempt::failed_here(const Judgement& judgement) {
-  last_host_ = upstream_->host;
-  last_endpoint_ = upstream_->endpoint;
-  last_ = judgement;
-  log_.info("upstream_failed", {{"upstream_host", upstream_->host},
-                                {"upstream_address", upstream_->endpoint.to_string()},
-                                {"reply", judgement.reply.to_log()}});
-  if (judgement.about_us) refused_because_of_us(upstream_->stream->local_address(), judgement);
-  if (judgement.about_address) refused_because_of_ipv6(judgement);
+  candidates_.failed(*upstream_, judgement);
   drop_session();
-}
-
-// interface.md §6.22: our reputation suffers; somebody has to look.
-void Attempt::refused_because_of_us(const core::IpAddress& source, const Judgement& judgement) {
-  engine_.metrics_.add(core::Counter::upstream_about_us);
-  engine_.marks_.mark(source);
-  log_.error("refused_because_of_us", {{"upstream_host", last_host_},
-                                       {"upstream_address", last_endpoint_ ? last_endpoint_->to_string() : ""},
-                                       {"source", source.to_string()},
-                                       {"reply", judgement.reply.to_log()}});
-}
-
-// interface.md §6.8: from now on IPv4 only.
-void Attempt::refused_because_of_ipv6(const Judgement& judgement) {
-  engine_.metrics_.add(core::Counter::upstream_family_retries);
-  engine_.remember_ipv6_refusal(order_.target.key);
-  ipv4_only_ = true;
-  addresses_.ipv6.clear();
-  addresses_.ipv4 = all_addresses_.ipv4;  // also those that lost the race for this connection
-  log_.warn("ipv6_refused", {{"upstream_host", last_host_},
-                             {"upstream_address", last_endpoint_ ? last_endpoint_->to_string() : ""},
-                             {"reply", judgement.reply.to_log()}});
 }
 
 // Our client's share of the destination's connections, waited for until the deadline.
@@ -280,7 +219,7 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
   for (bool again = false; has_share && !abandoned_; again = true) {
     if (allow_kept_) {
       auto kept = engine_.pool_.take(key, delivery);
-      if (kept && !(ipv4_only_ && kept->is_ipv6())) {
+      if (kept && !(candidates_.ipv4_only() && kept->is_ipv6())) {
         engine_.metrics_.add(core::Counter::upstream_reused);
         reused_ = true;
         co_return kept;
@@ -293,7 +232,7 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
       connection = engine_.slots_.try_connection(key, delivery.connections_per_destination);
     }
     if (connection) {
-      auto opened = co_await open_next();
+      auto opened = co_await candidates_.open_next(deadline_);
       if (opened) {
         opened->connection = std::move(connection);
         opened->key = key;
@@ -306,92 +245,7 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
     if (!co_await engine_.slots_.wait_connection(std::move(turn), deadline_)) break;
   }
   if (abandoned_) engine_.slots_.pass_on(key);
-  if (!last_) {
-    Trouble trouble;
-    trouble.error = core::make_error_code(core::Errc::timed_out);
-    last_ = judge(trouble);
-  }
-  co_return nullptr;
-}
-
-// Opens a session with the next candidate that lets us; null when there is none left (last_ says why).
-net::Awaitable<std::unique_ptr<Upstream>> Attempt::open_next() {
-  const auto& config = *order_.config;
-  if (!hosts_known_) {
-    auto found = co_await find_hosts(engine_.resolver_, engine_.random_, config, order_.target, deadline_);
-    if (auto* unroutable = std::get_if<Unroutable>(&found)) {
-      Judgement judgement;
-      judgement.fate = unroutable->fate;
-      judgement.scope = mail::Scope::destination;
-      judgement.reply = unroutable->reply;
-      last_ = judgement;
-      co_return nullptr;
-    }
-    hosts_ = std::get<std::vector<Host>>(std::move(found));
-    hosts_known_ = true;
-  }
-  OpenSettings settings;
-  settings.protocol = order_.target.protocol;
-  settings.tls = order_.target.tls;
-  settings.delivery = &config.delivery;
-  settings.hostname = config.hostname;
-  settings.tls_client = config.tls_client;
-  while (!abandoned_ && !deadline_.passed()) {
-    if (addresses_.empty()) {
-      if (next_host_ >= hosts_.size()) break;
-      const Host host = hosts_[next_host_++];
-      host_name_ = host.name;
-      addresses_ = co_await find_addresses(engine_.resolver_, engine_.random_, config, host, deadline_);
-      all_addresses_ = addresses_;
-      seen_.looped |= addresses_.looped;
-      seen_.refused |= addresses_.refused;
-      seen_.dns_failed |= addresses_.dns_failed;
-      // Refused in this attempt: IPv6 is over. Only remembered from before: still better than nothing.
-      const bool refused_now = last_ && last_->about_address;
-      if (ipv4_only_ && (refused_now || !addresses_.ipv4.empty())) addresses_.ipv6.clear();
-      continue;
-    }
-    const RaceMeans means{config.delivery, engine_.marks_, engine_.random_, engine_.metrics_};
-    auto connected = co_await race(means, addresses_, deadline_);
-    if (!connected.stream) {
-      Trouble trouble;
-      trouble.stage = Stage::connect;
-      trouble.error = connected.error;
-      trouble.peer = connected.endpoint.address;
-      // "Nobody was there" does not overrule what somebody has said.
-      if (!last_ || !last_->from_peer) {
-        last_ = judge(trouble);
-        last_host_ = host_name_;
-        last_endpoint_ = connected.endpoint;
-      }
-      log_.info("connect_failed", {{"upstream_host", host_name_},
-                                   {"upstream_address", connected.endpoint.to_string()},
-                                   {"error", core::describe(connected.error)}});
-      continue;
-    }
-    reached = true;
-    changed.notify();
-    auto stream = std::move(connected.stream);
-    auto opened =
-        co_await open_session(settings, std::move(stream), host_name_, connected.endpoint, engine_.metrics_, deadline_);
-    if (opened.upstream) co_return std::move(opened.upstream);
-    last_ = opened.judgement;
-    last_host_ = host_name_;
-    last_endpoint_ = opened.endpoint;
-    if (opened.judgement.about_us) refused_because_of_us(opened.source, opened.judgement);
-    if (opened.judgement.about_address) refused_because_of_ipv6(opened.judgement);
-    log_.info("upstream_refused_session", {{"upstream_host", host_name_},
-                                           {"upstream_address", opened.endpoint.to_string()},
-                                           {"reply", opened.judgement.reply.to_log()}});
-  }
-  if (!last_) {
-    const auto unroutable = no_address(seen_, order_.target.domain);
-    Judgement judgement;
-    judgement.fate = unroutable.fate;
-    judgement.scope = mail::Scope::destination;
-    judgement.reply = unroutable.reply;
-    last_ = judgement;
-  }
+  candidates_.timed_out();
   co_return nullptr;
 }
 
@@ -414,10 +268,10 @@ net::Awaitable<void> Attempt::converge() {
       if (abandoned_) co_return;
       if (!upstream_) {
         share_.release();
-        settle_pending(*last_);
+        settle_pending(*candidates_.last_word());
         co_return;
       }
-      reached = true;
+      held_before_ = true;
       changed.notify();
     }
     auto& dialogue = upstream_->dialogue;
@@ -645,7 +499,7 @@ net::Awaitable<bool> Attempt::stream_slices() {
 // The dot: from here nobody else is tried until it is answered (I4).
 net::Awaitable<void> Attempt::finish() {
   if (co_await early_reply()) {
-    if (any_accepted()) settle_pending(*last_);
+    if (any_accepted()) settle_pending(*candidates_.last_word());
     co_return;
   }
   if (abandoned_) co_return;
@@ -684,7 +538,7 @@ net::Awaitable<void> Attempt::finish() {
       judgement = blame(Stage::dot, reply, {});
       all_about_address = all_about_address && judgement.about_address;
       any_refused = true;
-      if (judgement.about_us) refused_because_of_us(upstream_->stream->local_address(), judgement);
+      if (judgement.about_us) candidates_.failed(*upstream_, judgement);
     } else {
       judgement = blame(Stage::dot, nullptr, said ? core::make_error_code(core::Errc::closed) : said.error());
       all_about_address = false;

@@ -12,24 +12,6 @@
 
 namespace forwarder {
 
-// Reads a parcel's octets in order: prefix, then the content without the cuts, in slices.
-class ParcelReader {
- public:
-  ParcelReader(std::shared_ptr<const Parcel> parcel, net::Spool& spool);
-  // The next slice, valid until the next call; empty at the end. Errors: Errc::io.
-  net::Awaitable<core::Result<std::string_view>> next();
-  bool at_end() const { return offset_ >= total_ && prefix_done_; }
-
- private:
-  std::shared_ptr<const Parcel> parcel_;
-  net::Spool& spool_;
-  std::string file_slice_;
-  std::uint64_t offset_ = 0;  // in the content
-  std::uint64_t total_;
-  std::size_t cut_ = 0;
-  bool prefix_done_ = false;
-};
-
 class Attempt : public std::enable_shared_from_this<Attempt> {
  public:
   struct Recipient {
@@ -57,12 +39,13 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   // The client sends its message now, which may take long: who waits for a connection may have ours (promise.md C.3.2).
   void data_begun();
   void give_back();
+  // A session was open at some time: a silent destination is slow, not unreachable (C.3.1).
+  bool reached() const { return held_before_ || candidates_.reached(); }
   const Target& target() const { return order_.target; }
   const core::IpAddress& client() const { return order_.client; }
 
   std::vector<Recipient> recipients;
-  net::Signal changed;  // notified whenever the owner may find something new
-  bool reached = false;
+  net::Signal changed;      // notified whenever the owner may find something new
   bool body_ready = false;  // everything but the dot is out, or nobody is left to wait for
   bool finished = false;    // every recipient has its outcome
   bool dot_sent = false;
@@ -74,7 +57,6 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   net::Awaitable<void> converge();
   net::Awaitable<std::unique_ptr<Upstream>> take_session();
   net::Awaitable<bool> take_share();
-  net::Awaitable<std::unique_ptr<Upstream>> open_next();
   net::Awaitable<void> send_body();
   net::Awaitable<bool> open_data();
   net::Awaitable<bool> stream_slices();
@@ -88,8 +70,6 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   void settle_pending(const Judgement& judgement);
   void settle_pending_own(mail::Fate fate, mail::Reply reply);
   void failed_here(const Judgement& judgement);
-  void refused_because_of_us(const core::IpAddress& source, const Judgement& judgement);
-  void refused_because_of_ipv6(const Judgement& judgement);
   void drop_session();
   bool refused_for_utf8();
   mail::Outcome outcome_of(const Judgement& judgement) const;
@@ -104,22 +84,13 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   std::shared_ptr<net::Signal> turn_ = std::make_shared<net::Signal>(engine_.executor_);
   net::Gate::Pass pass_;
   core::Deadline deadline_;
+  Candidates candidates_;
 
   std::unique_ptr<Upstream> upstream_;
   Slots::Share share_;
   bool mail_said_ = false, utf8_said_ = false, in_body_ = false, reused_ = false, allow_kept_ = true,
-       abandoned_ = false;
+       abandoned_ = false, held_before_ = false;
   core::Deadline lease_ = core::Deadline::never();
-
-  // Where to try next.
-  bool hosts_known_ = false, ipv4_only_ = false;
-  std::vector<Host> hosts_;
-  std::size_t next_host_ = 0;
-  std::string host_name_;
-  Addresses addresses_, all_addresses_, seen_;
-  std::optional<Judgement> last_;  // why the last candidate failed
-  std::string last_host_;
-  std::optional<Endpoint> last_endpoint_;
 
   Wish wish_ = Wish::recipients;
   std::shared_ptr<const Parcel> parcel_;

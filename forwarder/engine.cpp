@@ -5,14 +5,6 @@
 #include "forwarder/attempt.hpp"
 
 namespace forwarder {
-namespace {
-
-// How long a destination's refusal of our IPv6 address is remembered, and of how many destinations.
-constexpr std::chrono::hours kRefusalMemory{1};
-constexpr std::size_t kRefusalsRemembered = 10'000;
-
-}  // namespace
-
 // ---- Engine
 
 Engine::Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
@@ -41,22 +33,8 @@ Delivery Engine::start(Order order, const core::Log& log) {
 
 void Engine::reset() {
   pool_.clear();
-  ipv6_refused_.clear();
+  families_.clear();
   marks_.clear();
-}
-
-bool Engine::ipv6_refused(const std::string& key) const {
-  const auto found = ipv6_refused_.find(key);
-  return found != ipv6_refused_.end() && found->second > core::Steady::now();
-}
-
-void Engine::remember_ipv6_refusal(const std::string& key) {
-  const auto now = core::Steady::now();
-  if (ipv6_refused_.size() >= kRefusalsRemembered) {
-    std::erase_if(ipv6_refused_, [now](const auto& entry) { return entry.second <= now; });
-    if (ipv6_refused_.size() >= kRefusalsRemembered) ipv6_refused_.erase(ipv6_refused_.begin());
-  }
-  ipv6_refused_[key] = now + kRefusalMemory;
 }
 
 void Engine::lend(Attempt& attempt) {
@@ -79,14 +57,6 @@ void Engine::reclaim(const std::string& key, const std::optional<core::IpAddress
     attempt->give_back();
     return;
   }
-}
-
-std::vector<std::string> Engine::ipv4_only_targets() const {
-  std::vector<std::string> out;
-  for (const auto& [key, until] : ipv6_refused_) {
-    if (until > core::Steady::now()) out.push_back(key);
-  }
-  return out;
 }
 
 // ---- Delivery
@@ -122,7 +92,7 @@ net::Awaitable<std::optional<mail::Outcome>> Delivery::recipient_verdict(std::si
 }
 
 bool Delivery::reached() const {
-  return attempt_->reached;
+  return attempt_->reached();
 }
 
 std::optional<mail::Outcome> Delivery::known(std::size_t index) const {

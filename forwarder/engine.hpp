@@ -17,8 +17,9 @@
 #include "core/log.hpp"
 #include "core/metrics.hpp"
 #include "core/random.hpp"
+#include "forwarder/candidates.hpp"
 #include "forwarder/config.hpp"
-#include "forwarder/next_hop.hpp"
+#include "forwarder/parcel.hpp"
 #include "forwarder/pool.hpp"
 #include "forwarder/slots.hpp"
 #include "mail/envelope.hpp"
@@ -27,12 +28,6 @@
 #include "net/spool.hpp"
 
 namespace forwarder {
-
-// A message ready to leave, shared by the groups of one transaction. Immutable.
-struct Parcel {
-  mail::Message message;
-  std::unique_ptr<const mail::Content> content;  // what message.content points to
-};
 
 // What a Delivery needs to know at start.
 struct Order {
@@ -106,7 +101,7 @@ class Engine {
   net::Gate& gate() { return gate_; }
   Pool& pool() { return pool_; }
   // Targets whose IPv6 is known to refuse us, for `status`.
-  std::vector<std::string> ipv4_only_targets() const;
+  std::vector<std::string> ipv4_only_targets() const { return families_.list(); }
   const SourceMarks& marked_sources() const { return marks_; }
 
  private:
@@ -120,10 +115,8 @@ class Engine {
   Pool pool_;
   net::Gate gate_;
   SourceMarks marks_;
-  std::map<std::string, core::Steady::time_point> ipv6_refused_;  // target -> until when; bounded
-  std::map<std::string, std::set<Attempt*>> lendable_;            // attempts whose client is sending data, by target
-  bool ipv6_refused(const std::string& key) const;
-  void remember_ipv6_refusal(const std::string& key);
+  FamilyMemory families_;
+  std::map<std::string, std::set<Attempt*>> lendable_;  // attempts whose client is sending data, by target
   void lend(Attempt& attempt);
   void unlend(Attempt& attempt);
   // Makes one attempt of this target (and client) give its session back, if there is one that can.
