@@ -10,6 +10,22 @@ namespace smtpd {
 using mail::DataFault;
 using mail::Reply;
 
+namespace {
+
+// Which octet of `slice` is the first fault; there is one. Only commands behind it are smuggled ones, and that must not
+// depend on how the octets were sliced (SM-02).
+std::size_t fault_position(mail::DataDecoder decoder, std::string_view slice) {
+  std::string nowhere;
+  for (std::size_t i = 0; i < slice.size(); ++i) {
+    decoder.feed(slice.substr(i, 1), nowhere);
+    if (decoder.fault() != DataFault::none) return i;
+    nowhere.clear();
+  }
+  return slice.size();
+}
+
+}  // namespace
+
 void CommandScent::feed(std::string_view input) {
   constexpr std::string_view kCommand = "mail from";
   constexpr auto kMidLine = std::string_view::npos;
@@ -114,9 +130,13 @@ Event Conversation::next_data(std::string_view input, std::size_t& consumed, std
     std::string dropped;
     auto& out = doom_ ? dropped : content;
     const auto before = out.size();
+    const auto decoder_before = decoder_;
     consumed = decoder_.feed(slice, out);
     size_ += out.size() - before;
-    if (decoder_.fault() != DataFault::none) scent_.feed(slice.substr(0, consumed));
+    if (decoder_.fault() != DataFault::none) {
+      const auto used = slice.substr(0, consumed);
+      scent_.feed(used.substr(bad_framing_ ? 0 : fault_position(decoder_before, used)));
+    }
     judge(decoder_.fault());
     // RS-07: twice the limit has been read, and no end in sight.
     if (!decoder_.done() && decoder_.octets() / 2 > settings_.message_size) return finish_and_close(too_big());

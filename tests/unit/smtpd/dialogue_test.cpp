@@ -469,6 +469,16 @@ TEST(Threats, SM_02_smuggling_octet_by_octet) {
   }
 }
 
+// Commands before the fault are just text; that the fault stands in the same segment must not matter.
+TEST(Threats, SM_02_the_verdict_does_not_depend_on_slices) {
+  const std::string body("x\r\nMAIL FROM:<e@\0a.test>\r\n.\r\n", 29);
+  Script whole, octets;
+  whole.ehlo().envelope().peer("DATA").expect("354 ").raw(body).expect("550 5.6.0", "[bad-message").expect_open();
+  octets.ehlo().envelope().peer("DATA").expect("354 ");
+  for (const char& c : body) octets.raw(std::string_view(&c, 1));
+  octets.expect("550 5.6.0", "[bad-message").expect_open();
+}
+
 TEST(Threats, SM_11_NUL_in_a_command) {
   Script script;
   script.raw(std::string("NO\0OP\r\n", 7)).expect("500 5.5.2").expect_open();

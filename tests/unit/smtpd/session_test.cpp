@@ -227,6 +227,7 @@ TEST(Threats, RS_13_client_never_reads) {
   settings.help_url = std::string(400, 'h');
   Harness harness(settings);
   auto peer = connect_to(harness.port(), 4096);
+  peer.expect("220 ");
   std::string group;
   for (int i = 0; i < 1000; ++i) group += "HELP\r\n";
   // Our side stops reading, so the client cannot go on for ever; then the session ends.
