@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "core/text.hpp"
@@ -13,42 +14,49 @@ constexpr bool is_blank(char c) {
   return c == ' ' || c == '\t';
 }
 
-// Octets looked at together; the compiler turns the loop below into vector instructions.
-constexpr std::size_t kStride = 64;
+constexpr std::uint64_t kOnes = 0x0101010101010101ULL;
+constexpr std::uint64_t kLow7 = 0x7f * kOnes;
 
-// Does relaxed canonicalisation copy these kStride octets as they are? `at[kStride]` is read too. Line ends may be
-// inside as long as no blank and no other line end follows, since those may turn out to be the end of the body. Says no
-// too often, never yes wrongly.
-bool passes_unchanged(const char* at) {
-  unsigned stop = at[kStride - 1] == '\r' ? 1U : 0U;
-  for (std::size_t i = 0; i < kStride; ++i) {
-    const auto c = static_cast<unsigned char>(at[i]);
-    const auto next = static_cast<unsigned char>(at[i + 1]);
-    const unsigned tab = c == '\t' ? 1U : 0U;
-    const unsigned doubtful = (c == ' ' ? 1U : 0U) | (c == '\n' ? 1U : 0U);
-    const unsigned settles = (next == ' ' ? 1U : 0U) | (next == '\t' ? 1U : 0U) | (next == '\r' ? 1U : 0U);
-    stop |= tab | (doubtful & settles);
-  }
-  return stop == 0;
+// Eight octets at `at`, the first in the lowest place.
+std::uint64_t load(const char* at) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, at, sizeof word);
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+  return word;
 }
 
-// Where the run of octets that are copied as they are ends, which begins at `at` with neither a blank nor a line end:
-// at the end of the slice, at a blank that may be one of several, at a line end that may be one of the last.
-const char* end_of_run(const char* at, const char* end) {
-  while (at < end) {
-    const bool more = end - at > static_cast<std::ptrdiff_t>(kStride);
-    if (more && passes_unchanged(at)) {
-      at += kStride;
-      continue;
-    }
-    for (const char* const stop = more ? at + kStride : end; at < stop; ++at) {
-      const auto left = end - at;
-      if (*at == '\t') return at;
-      if (*at == ' ' && (left < 2 || is_blank(at[1]) || at[1] == '\r')) return at;
-      if (*at == '\r' && left >= 2 && at[1] == '\n' && (left < 3 || at[2] == '\r' || is_blank(at[2]))) return at;
-    }
+// The top bit of each octet of `word` that is `c`.
+constexpr std::uint64_t places_of(std::uint64_t word, char c) {
+  const std::uint64_t x = word ^ (kOnes * static_cast<unsigned char>(c));
+  return ~(((x & kLow7) + kLow7) | x | kLow7);
+}
+
+// The first octet that relaxed canonicalisation may not simply copy: a tab, or a blank or LF after which a blank or CR
+// comes, or of which nobody knows yet what comes after it.
+const char* find_doubt(const char* at, const char* end) {
+  for (; end - at > 8; at += 8) {
+    const auto here = load(at), next = load(at + 1);
+    const auto open = places_of(here, ' ') | places_of(here, '\n');
+    const auto follow = places_of(next, ' ') | places_of(next, '\t') | places_of(next, '\r');
+    const auto doubt = places_of(here, '\t') | (open & follow);
+    if (doubt != 0) return at + std::countr_zero(doubt) / 8;
+  }
+  for (; at < end; ++at) {
+    if (*at == '\t') return at;
+    if ((*at == ' ' || *at == '\n') && (end - at < 2 || is_blank(at[1]) || at[1] == '\r')) return at;
   }
   return end;
+}
+
+// Where the run ends that is copied as it is. It begins at `run` with neither a blank nor a line end, and ends before a
+// blank that may be one of several, before a line end that may be one of the last, or with the slice.
+const char* end_of_run(const char* run, const char* end) {
+  for (const char* at = run;;) {
+    at = find_doubt(at, end);
+    if (at == end || *at != '\n') return at;
+    if (at > run && at[-1] == '\r') return at - 1;
+    ++at;  // a bare LF is like any other octet
+  }
 }
 
 constexpr auto kLineEnds = [] {
@@ -95,6 +103,7 @@ void append_canonical_header(Canon canon, std::string_view raw, std::string& out
 }
 
 void BodyCanonicalizer::flush_pending(ByteSink& sink) {
+  any_output_ = true;
   while (line_ends_ > 0) {
     const auto n = std::min<std::uint64_t>(line_ends_, kLineEnds.size() / 2);
     sink.write(std::string_view(kLineEnds.data(), static_cast<std::size_t>(n) * 2));
@@ -102,7 +111,6 @@ void BodyCanonicalizer::flush_pending(ByteSink& sink) {
   }
   if (blank_) sink.write(" ");
   blank_ = false;
-  any_output_ = true;
 }
 
 void BodyCanonicalizer::update(std::string_view input, ByteSink& sink) {
@@ -152,8 +160,12 @@ void BodyCanonicalizer::update_relaxed(std::string_view input, ByteSink& sink) {
       at += 2;
       continue;
     }
-    const char* const run = at;
-    at = end_of_run(at, end);
+    const char* run = at;
+    at = end_of_run(run, end);
+    if (blank_ && run > input.data() && run[-1] == ' ') {
+      blank_ = false;  // goes out with the run
+      --run;
+    }
     flush_pending(sink);
     sink.write(std::string_view(run, static_cast<std::size_t>(at - run)));
   }
