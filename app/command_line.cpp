@@ -60,6 +60,30 @@ int run_command_line(int argc, const char* const* argv) {
   srs_command("encode", "the SRS sender for an address", cmd_srs_encode);
   srs_command("decode", "the original sender of an SRS address", cmd_srs_decode);
 
+  AuthOptions auth;
+  auto* auth_command = command(cli, "auth", "SPF, DKIM, DMARC and ARC verdicts of a message file");
+  const auto auth_options = [&](CLI::App& sub) {
+    sub.add_option("--ip", auth.ip, "address of the client")->required();
+    sub.add_option("--helo", auth.helo, "what it said in EHLO");
+    sub.add_option("--mail-from", auth.mail_from, "envelope sender; <> for a bounce");
+    sub.add_option("--time", auth.time, "verify as at this time, Unix seconds");
+    sub.add_option("--dns-server", auth.dns_server, "HOST:PORT; default: /etc/resolv.conf");
+  };
+  auto* spf_command = command(*auth_command, "spf", "SPF alone, without a message");
+  auth_options(*spf_command);
+  spf_command->callback([&] {
+    auth.spf_only = true;
+    action = [&] { return cmd_auth(global, auth); };
+  });
+  auth_options(*auth_command);
+  // With the subcommand the outer options are not wanted; without it the file is.
+  auth_command->get_option("--ip")->required(false);
+  auth_command->add_option("FILE", auth.file, "the message");
+  auth_command->callback([&] {
+    if (!auth.spf_only && (auth.ip.empty() || auth.file.empty())) throw CLI::RequiredError("--ip and FILE");
+    if (!auth.spf_only) action = [&] { return cmd_auth(global, auth); };
+  });
+
   KeygenOptions keygen;
   auto* dkim = command(cli, "dkim", "DKIM keys");
   dkim->require_subcommand(1);

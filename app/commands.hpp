@@ -2,6 +2,8 @@
 // Parsing of the command line is app/command_line.cpp; one cmd_*.cpp a subcommand.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace app {
@@ -28,9 +30,18 @@ struct KeygenOptions {
   std::string out;               // "" : SELECTOR.DOMAIN.pem in the current folder
 };
 
+struct AuthOptions {
+  std::string ip, helo, mail_from;   // mail_from "" or "<>": the null sender
+  std::optional<std::int64_t> time;  // Unix seconds to verify at
+  std::string dns_server;            // HOST:PORT; "": /etc/resolv.conf
+  std::string file;                  // the message; unused with spf_only
+  bool spf_only = false;
+};
+
 int cmd_serve(const GlobalOptions& global);
 int cmd_check(const GlobalOptions& global);
 int cmd_route(const GlobalOptions& global, const RouteOptions& options);
+int cmd_auth(const GlobalOptions& global, const AuthOptions& options);
 int cmd_srs_encode(const GlobalOptions& global, const std::string& address);
 int cmd_srs_decode(const GlobalOptions& global, const std::string& address);
 int cmd_dkim_keygen(const GlobalOptions& global, const KeygenOptions& options);
