@@ -160,6 +160,8 @@ class Onward:
         return env
 
     def start(self):
+        if not os.path.exists(self.binary):
+            raise AssertionError(f"no program at {self.binary}: build it, or set ONWARD_BIN")
         self.log_file = open(self.path("log"), "ab")
         self.process = child.start([self.binary, "serve", "-c", self.path("onward.toml")], stdout=self.log_file,
                                    stderr=self.log_file, env=self.environment())
@@ -167,8 +169,10 @@ class Onward:
             if self.process.poll() is not None:
                 raise AssertionError(f"onward ended at start ({self.process.returncode}):\n{self.log_text()}")
             try:
-                with socket.create_connection((self.address, self.port), 1):
-                    return True
+                with socket.create_connection((self.address, self.port), LIMIT) as probe:
+                    if any(listener["tls"] == "implicit" for listener in self.settings["listener"]):
+                        return True
+                    return probe.recv(3) == b"220"  # the port is open before all the rest is ready
             except OSError:
                 return False
         wait_until(ready, "the listener")
