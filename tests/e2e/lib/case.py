@@ -26,6 +26,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self._ends = []
+        self.addCleanup(self._end)  # not tearDown: it also runs when a setUp of ours fails half-way
 
     def onward(self, settings=None, start=True, end_limit=60, **arguments):
         onward = Onward(settings, **arguments)
@@ -53,7 +54,7 @@ class Case(unittest.TestCase):
         self._ends.append(server)
         return server
 
-    def tearDown(self):
+    def _end(self):
         wrong = []
         ends = sorted(self._ends, key=lambda e: not isinstance(e, Onward))  # Onward while its upstreams still answer
         for end in ends:
