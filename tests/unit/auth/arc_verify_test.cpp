@@ -370,6 +370,22 @@ TEST(Threats, CR_05_arc_gaps_and_duplicates) {
   }
 }
 
+// Many keys at one name, the right one last: a few are tried for each seal, but not without end.
+TEST(Threats, CR_05_arc_many_keys) {
+  arc::Records records;
+  auto& texts = records["arc._domainkey.forward.example"];
+  texts.assign(7, arc::new_key()->dns_record());
+  texts.push_back(arc::key()->dns_record());
+  auto wire = kMessage;
+  for (int i = 0; i < 3; ++i) wire = arc::sealed(wire);
+  EXPECT_EQ(verify(wire, records).result, Verdict::pass);
+  for (int i = 0; i < 17; ++i) wire = arc::sealed(wire);
+  EXPECT_EQ(verify(wire, arc::published()).result, Verdict::pass);
+  const auto result = verify(wire, records);
+  EXPECT_EQ(result.result, Verdict::fail);
+  EXPECT_THAT(result.reason, HasSubstr("too many keys"));
+}
+
 // h= that names a field hundreds of times costs no more than its length.
 TEST(Threats, CR_06_arc_long_list_of_names) {
   std::string fields, names = "from";
