@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <new>
+#include <stdexcept>
 
 #define _Bool bool  // dkim.h is C
 extern "C" {
@@ -226,7 +228,8 @@ DkimLibrary::DkimLibrary(core::Wall::time_point clock) : impl_(std::make_unique<
   auto* const library = impl_->library.get();
   // Handles of signatures that it cannot read are of no use: those are never fed.
   u_int flags = DKIM_LIBFLAGS_DELAYSIGPROC;
-  // Times are ours to judge (x= strictly); it must not be stricter, whatever its own clock says.
+  // Times are ours to judge, x= strictly; it must not be stricter, whatever its own clock says. (It takes this off t=
+  // without sign: a t= in the first day of 1970 is the future to it.)
   const auto offset = std::chrono::duration_cast<core::Seconds>(clock - core::Wall::now());
   std::uint64_t drift = static_cast<std::uint64_t>(std::abs(offset.count()) + kFutureTolerance.count());
   u_int key_bits = 0;  // ours too, in bits and not in octets
@@ -295,7 +298,8 @@ void DkimVerifier::Impl::open_lanes(const mail::Headers& headers) {
   for (auto& lane : lanes) {
     if (!feed(lane, headers)) give_up(lane, Verdict::temperror, "internal error");
   }
-  std::erase_if(lanes, [](const Lane& lane) { return !lane.handle; });
+  // Not one by one: libopendkim holds pointers to those that remain.
+  if (std::none_of(lanes.begin(), lanes.end(), [](const Lane& lane) { return lane.handle != nullptr; })) lanes.clear();
 }
 
 // False: it has no memory, or its list of signatures is not what we gave it.
@@ -318,9 +322,9 @@ bool DkimVerifier::Impl::feed(Lane& lane, const mail::Headers& headers) {
     Signature* signature = nullptr;
     if (core::iequals(header.name, DKIM_SIGNHEADER)) {
       signature = &*next++;
-      const bool spare = covered && signature->field.harmless && (signature->open() || room > 0);
-      if (!lane.is_own(signature) && !spare) continue;
-      if (!signature->open()) --room;
+      const bool own = lane.is_own(signature);
+      if (!own && !(covered && signature->field.harmless && (signature->open() || room > 0))) continue;
+      if (!own && !signature->open()) --room;
     }
     status = dkim_header(lane.handle.get(), octets(header.raw.data()), header.raw.size() - 2);
     if (status == DKIM_STAT_OK && signature != nullptr) lane.listed.push_back(signature);
