@@ -19,6 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr core::Seconds kPatience{20};
+constexpr unsigned kRounds = 60;  // a hostile SPF record may need 44, one after another
 
 int fail(int code, const std::string& text) {
   fmt::print(stderr, "onward: {}\n", text);
@@ -52,7 +53,7 @@ std::optional<Value> with_dns(const AuthOptions& options, Evaluate evaluate) {
   dns::LdnsResolver resolver(context.get_executor(), settings, random, metrics, clock);
   dns::Lookup lookup;
   std::optional<Value> result;
-  auto work = dns::settle(resolver, lookup, evaluate, core::Deadline::after(kPatience));
+  auto work = dns::settle(resolver, lookup, evaluate, core::Deadline::after(kPatience), kRounds);
   boost::asio::co_spawn(context, std::move(work), [&](const std::exception_ptr& error, Value value) {
     if (!error) result = std::move(value);
   });

@@ -212,6 +212,9 @@ int Daemon::run() {
                         {"addresses", config_->addresses}});
   notify_systemd("READY=1");
   control_.run();
+  // Accepted sockets that are still queued here belong to the shards, which end before this context does.
+  control_.restart();
+  control_.poll();
 
   for (auto& unit : units_) {
     unit->shard.stop_now();

@@ -1,6 +1,6 @@
 // Accepts connections and hands each socket, already made on the shard that will serve it, to a callback. Out of
-// descriptors it says 421 with a reserved one instead of letting clients hang (RS-09), and pauses instead of spinning. It
-// never waits for a client.
+// descriptors it says 421 with a reserved one instead of letting clients hang (RS-09), and pauses instead of spinning.
+// It never waits for a client.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>

@@ -1,7 +1,6 @@
 // The verdicts of DkimVerifier, and what never reaches libopendkim.
 #include "auth/dkim_verify.hpp"
 
-#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/err.h>
@@ -10,26 +9,8 @@
 
 #include "auth/dkim_sign.hpp"
 #include "auth/dkim_verify_signer.hpp"
+#include "auth/dkim_verify_spy.hpp"
 #include "auth/dkim_verify_support.hpp"
-
-// Stands before libopendkim's own: remembers the first field of each handle, and goes on to it.
-namespace {
-std::map<const void*, std::string> first_fields;
-std::vector<std::string> all_first_fields;
-std::size_t signatures_fed = 0;
-}  // namespace
-extern "C" int dkim_header(void* handle, unsigned char* text, std::size_t size) {
-  const std::string field(reinterpret_cast<char*>(text), size);
-  if (first_fields.emplace(handle, field).second) all_first_fields.push_back(field);
-  if (core::istarts_with(field, "dkim-signature:")) ++signatures_fed;
-  static const auto real = reinterpret_cast<decltype(&dkim_header)>(dlsym(RTLD_NEXT, "dkim_header"));
-  return real(handle, text, size);
-}
-extern "C" int dkim_free(void* handle) {
-  first_fields.erase(handle);
-  static const auto real = reinterpret_cast<decltype(&dkim_free)>(dlsym(RTLD_NEXT, "dkim_free"));
-  return real(handle);
-}
 
 namespace {
 
@@ -158,15 +139,15 @@ TEST(DkimVerify, malformed_fields_are_neutral) {
 TEST(DkimVerify, suspicious_identities_are_not_fed) {
   for (const std::string i : {"a@sender.example=", "a@sender.example=4", "=@sender.example", "a=4g@sender.example",
                               "=0a@sender.example", "=00@sender.example", "a", "=80@sender.example"}) {
-    signatures_fed = 0;
+    dkim_spy.signatures = 0;
     expect(result_of({.more = "i=" + i + "; "}), Verdict::neutral, "i=");
-    EXPECT_EQ(signatures_fed, 0U) << i;
+    EXPECT_EQ(dkim_spy.signatures, 0U) << i;
   }
-  signatures_fed = 0;
+  dkim_spy.signatures = 0;
   expect(result_of({.more = "i=" + std::string(200, 'a') + "@sender.example; "}), Verdict::neutral, "i=");
   for (const std::string i : {"a@other.example", "a@b@sender.example", "@xsender.example", "@.sender.example"})
     expect(result_of({.more = "i=" + i + "; "}), Verdict::permerror, "i=");
-  EXPECT_EQ(signatures_fed, 0U);
+  EXPECT_EQ(dkim_spy.signatures, 0U);
   for (const std::string i : {"@sender.example", "=61lice@sender.example", "alice=40news.sender=2Eexample"})
     expect(result_of({.more = "i=" + i + "; "}), Verdict::pass, "");
 }
@@ -360,15 +341,16 @@ TEST(DkimVerify, slices_do_not_matter) {
 
 // libraries.md §1 (f): without it a crafted h= is a memory error. Nothing more is said about it.
 TEST(DkimVerify, the_pad_is_fed_first_for_every_message) {
-  all_first_fields.clear();
+  dkim_spy.first_fields.clear();
   messages::Generator generator(11);
   for (int round = 0; round < 20; ++round)
     dkim::verify(dkim::sign(rsa(), generator.next(), {.h = round % 2 == 0 ? "from" : "from:to:subject"}), zone());
   dkim::verify(dkim::signature_field(ed25519(), kMessage, {.a = "ed25519-sha256"}) + dkim::sign(rsa(), kMessage),
                zone());  // two handles
-  ASSERT_THAT(all_first_fields, SizeIs(22));
-  for (const auto& field : all_first_fields) EXPECT_THAT(field, testing::MatchesRegex("x-pad-[0-9a-f]{16}: 1"));
-  EXPECT_THAT(std::set(all_first_fields.begin(), all_first_fields.end()), SizeIs(22));  // nobody can know the next
+  ASSERT_THAT(dkim_spy.first_fields, SizeIs(22));
+  for (const auto& field : dkim_spy.first_fields) EXPECT_THAT(field, testing::MatchesRegex("x-pad-[0-9a-f]{16}: 1"));
+  EXPECT_THAT(std::set(dkim_spy.first_fields.begin(), dkim_spy.first_fields.end()),
+              SizeIs(22));  // nobody can know the next
 }
 
 TEST(Threats, CR_01_two_hundred_signatures) {
@@ -377,10 +359,10 @@ TEST(Threats, CR_01_two_hundred_signatures) {
   for (int i = 0; i < 199; ++i)
     message = dkim::signature_field(rsa(), kMessage, {.d = "d" + std::to_string(i) + ".example.net"}) + message;
   const auto begin = std::chrono::steady_clock::now();
-  signatures_fed = 0;
+  dkim_spy.signatures = 0;
   const auto results = dkim::verify(message, zone());
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
-  EXPECT_EQ(signatures_fed, auth::kMaxDkimSignatures);
+  EXPECT_EQ(dkim_spy.signatures, auth::kMaxDkimSignatures);
   ASSERT_THAT(results, SizeIs(200));
   expect(results.back(), Verdict::pass, "");
   for (std::size_t i = 0; i < 7; ++i) expect(results[i], Verdict::permerror, "published");
