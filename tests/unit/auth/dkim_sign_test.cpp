@@ -7,6 +7,8 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
+#include <thread>
+
 #include "auth/messages.hpp"
 #include "auth/opendkim_verifier.hpp"
 #include "auth/signing_key.hpp"
@@ -233,6 +235,20 @@ std::string pem_of(const char* algorithm, const char* detail) {
   BIO_free(memory);
   EVP_PKEY_free(key);
   return pem;
+}
+
+TEST(SigningKey, several_threads_sign_with_one_key) {
+  for (const auto& key : {rsa_key(), ed25519_key()}) {
+    const auto expected = key->sign({"text"}).value();
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&key, &expected] {
+        for (int i = 0; i < 25; ++i)
+          EXPECT_EQ(key->sign({"te", "xt"}).value(), expected);  // both kinds are deterministic
+      });
+    }
+    for (auto& thread : threads) thread.join();
+  }
 }
 
 TEST(SigningKey, rfc8301_sizes_and_types) {

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "core/text.hpp"
 #include "srs/memory_tokens.hpp"
 
@@ -339,6 +341,21 @@ TEST(RewriterSha1, addresses_made_in_sha256_mode_still_come_back) {
   const Rewriter sha256(settings(), nullptr);
   EXPECT_TRUE(sha1.reverse(local_of(sha256.forward(path("a@b.example"), kNow)), kNow));
   EXPECT_FALSE(sha256.reverse(local_of(sha1.forward(path("a@b.example"), kNow)), kNow));
+}
+
+TEST(RewriterThreads, one_rewriter_for_all_shards) {
+  const Rewriter rewriter(settings(), nullptr);
+  const auto expected = local_of(rewriter.forward(path("alice@sender.example"), kNow));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        EXPECT_EQ(local_of(rewriter.forward(path("alice@sender.example"), kNow)), expected);
+        EXPECT_TRUE(rewriter.reverse(expected, kNow));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
 }
 
 TEST(ParseSecrets, one_a_line) {
