@@ -182,9 +182,6 @@ Peer& Peer::expect_closed() {
   return *this;
 }
 
-void Peer::shutdown_send() {
-  ::shutdown(fd_, SHUT_WR);
-}
 void Peer::reset() {
   const linger hard{1, 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);

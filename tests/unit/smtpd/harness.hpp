@@ -106,11 +106,8 @@ class Peer {
   const std::string& last() const { return last_; }
   // True when octets or the end can be read within the time.
   bool readable(core::Milliseconds patience);
-  void shutdown_send();
   void reset();  // RST
-  int fd() const { return fd_; }
   int release() { return std::exchange(fd_, -1); }
-  int small_receive_buffer();
 
  private:
   bool read_more();

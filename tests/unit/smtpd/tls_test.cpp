@@ -64,12 +64,10 @@ class Certificate {
 // TLS on top of a Peer's socket.
 class TlsPeer {
  public:
-  TlsPeer(Peer peer, SSL_SESSION* resume = nullptr) : fd_(peer.release()) {
+  explicit TlsPeer(Peer peer) : fd_(peer.release()) {
     context_ = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_CLIENT);
     ssl_ = SSL_new(context_);
     SSL_set_fd(ssl_, fd_);
-    if (resume != nullptr) SSL_set_session(ssl_, resume);
     connected_ = SSL_connect(ssl_) == 1;
   }
   ~TlsPeer() {
@@ -79,8 +77,6 @@ class TlsPeer {
   }
   TlsPeer(const TlsPeer&) = delete;
   bool connected() const { return connected_; }
-  bool resumed() const { return SSL_session_reused(ssl_) == 1; }
-  SSL_SESSION* session() { return SSL_get1_session(ssl_); }
 
   TlsPeer& send(std::string_view octets) {
     if (!octets.empty()) SSL_write(ssl_, octets.data(), static_cast<int>(octets.size()));
