@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "auth/authentication_results.hpp"
 #include "core/text.hpp"
 
 namespace forwarder {
@@ -27,31 +28,6 @@ std::string_view protocol_of(const Client& client, bool smtputf8) {
   return client.tls ? "ESMTPS" : "ESMTP";
 }
 
-// authserv-id of an Authentication-Results value: the first token, comments before it skipped (RFC 8601 §2.2).
-std::string authserv_id(std::string_view value) {
-  const std::string text = mail::unfold(value);
-  std::size_t i = 0;
-  int depth = 0;
-  for (; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\\' && depth > 0) {
-      ++i;
-    } else if (c == '(') {
-      ++depth;
-    } else if (c == ')' && depth > 0) {
-      --depth;
-    } else if (depth == 0 && c != ' ' && c != '\t') {
-      break;
-    }
-  }
-  if (i < text.size() && text[i] == '"') {
-    const auto end = text.find('"', i + 1);
-    return text.substr(i + 1, end == std::string::npos ? end : end - i - 1);
-  }
-  const auto end = text.find_first_of(" \t;(", i);
-  return text.substr(i, end == std::string::npos ? end : end - i);
-}
-
 }  // namespace
 
 std::string received_field(const ReceivedInfo& info) {
@@ -70,9 +46,7 @@ std::vector<mail::Message::Cut> forged_results(const mail::Headers& headers, std
   std::vector<mail::Message::Cut> cuts;
   for (const auto& field : headers.fields()) {
     if (!core::iequals(field.name, "Authentication-Results")) continue;
-    std::string id = authserv_id(field.value());
-    while (id.ends_with('.')) id.pop_back();
-    if (!core::iequals(id, hostname)) continue;
+    if (!auth::claims_authserv_id(field.value(), hostname)) continue;
     mail::Message::Cut cut;
     cut.offset = static_cast<std::uint64_t>(field.raw.data() - section.data());
     cut.length = field.raw.size();
