@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "auth/arc.hpp"
-#include "auth/digest.hpp"
 #include "auth/dkim_verify_tags.hpp"
+#include "core/digest.hpp"
 #include "core/text.hpp"
 
 namespace auth {
@@ -112,7 +112,7 @@ Problem read_message_signature(const TagList& tags, ArcMessageSignature& out) {
   const auto hash = tags.find("bh"), names = tags.find("h");
   if (!hash || !names) return "a required tag is missing";
   auto octets = decode_base64(without_space(*hash));
-  if (!octets || octets->size() != Digest().size()) return "bh= is no hash";
+  if (!octets || octets->size() != core::Digest().size()) return "bh= is no hash";
   out.body_hash = std::move(*octets);
   out.names = without_space(*names);
   for (const auto name : core::split(out.names, ':')) {

@@ -6,8 +6,8 @@
 
 #include "auth/arc.hpp"
 #include "auth/arc_chain.hpp"
-#include "auth/digest.hpp"
 #include "auth/dkim_verify_key.hpp"
+#include "core/digest.hpp"
 #include "core/text.hpp"
 
 namespace auth {
@@ -22,8 +22,8 @@ class GrowingHash {
   }
   void add(std::string_view octets) { must(EVP_DigestUpdate(whole_.get(), octets.data(), octets.size()) == 1); }
   // Of everything so far and `last`, which is not kept.
-  Digest with(std::string_view last) {
-    Digest digest{};
+  core::Digest with(std::string_view last) {
+    core::Digest digest{};
     must(EVP_MD_CTX_copy_ex(copy_.get(), whole_.get()) == 1 &&
          EVP_DigestUpdate(copy_.get(), last.data(), last.size()) == 1 &&
          EVP_DigestFinal_ex(copy_.get(), digest.data(), nullptr) == 1);
@@ -49,12 +49,12 @@ std::string canonical(Canon canon, std::string_view raw) {
 
 // The fields that h= names, each name from the bottom up (RFC 6376 §5.4.2), and the signature's own. Linear in both,
 // however often a name is repeated.
-Digest signed_digest(const mail::Headers& headers, const ArcSet& set, Canon canon) {
+core::Digest signed_digest(const mail::Headers& headers, const ArcSet& set, Canon canon) {
   std::unordered_map<std::string, std::vector<const mail::HeaderField*>> by_name;
   for (const auto& field : headers.fields()) {
     if (&field != set.signature_field) by_name[core::lower(field.name)].push_back(&field);
   }
-  Sha256 hash;
+  core::Sha256 hash;
   for (const auto name : core::split(set.signature.names, ':')) {
     const auto found = by_name.find(core::lower(name));
     if (found == by_name.end() || found->second.empty()) continue;
@@ -69,7 +69,7 @@ Digest signed_digest(const mail::Headers& headers, const ArcSet& set, Canon cano
 struct Pending {
   std::string what;  // for the reason
   SignatureField key;
-  Digest digest{};
+  core::Digest digest{};
 };
 
 // RSA verifications for one message. Fifty sets want fifty-one, when each name has one key as it should.
@@ -83,7 +83,7 @@ std::string check(const Pending& signature, const dns::Answer& answer, unsigned&
   for (const auto& key : choice.usable) {
     if (checks == 0) return signature.what + ": too many keys to try";
     --checks;
-    if (is_signed_with(key, signature.key, as_text(signature.digest))) return {};
+    if (is_signed_with(key, signature.key, core::as_text(signature.digest))) return {};
   }
   return signature.what + ": the signature is wrong";
 }
@@ -96,7 +96,7 @@ struct ArcVerifier::Impl {
   // One meaning of the newest ARC-Message-Signature.
   struct Candidate {
     std::size_t body;  // index in `bodies`
-    Digest digest;
+    core::Digest digest;
   };
   struct Body {
     Canon canon;
@@ -181,7 +181,7 @@ bool ArcVerifier::Impl::check_body() {
     for (auto& body : bodies) body.hash = body.hasher.finish();
     std::erase_if(candidates, [this](const Candidate& candidate) {
       const auto& hash = bodies[candidate.body].hash;
-      return newest.body_hash != as_text(hash.digest) || newest.length.value_or(hash.length) != hash.length;
+      return newest.body_hash != core::as_text(hash.digest) || newest.length.value_or(hash.length) != hash.length;
     });
   }
   return !candidates.empty();

@@ -182,7 +182,7 @@ void BodyCanonicalizer::finish(ByteSink& sink) {
 }
 
 std::string BodyHash::to_base64() const {
-  return core::base64_encode(as_text(digest));
+  return core::base64_encode(core::as_text(digest));
 }
 
 // Gathers short runs, so that a body of many blanks does not cost one call into OpenSSL for each word; long runs pass
@@ -211,7 +211,7 @@ struct BodyHasher::Impl final : ByteSink {
   BodyCanonicalizer canonical;
   std::uint64_t left;
   std::uint64_t length = 0;
-  Sha256 hash;
+  core::Sha256 hash;
   std::size_t used = 0;
   std::array<char, 2048> stage;
 };

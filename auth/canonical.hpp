@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "auth/digest.hpp"
+#include "core/digest.hpp"
 
 namespace auth {
 
@@ -47,7 +47,7 @@ class BodyCanonicalizer {
 };
 
 struct BodyHash {
-  Digest digest{};                // SHA-256
+  core::Digest digest{};          // SHA-256
   std::uint64_t length = 0;       // canonical octets hashed
   std::string to_base64() const;  // for bh=
 };

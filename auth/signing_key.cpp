@@ -11,7 +11,7 @@
 #include <array>
 #include <new>
 
-#include "auth/digest.hpp"
+#include "core/digest.hpp"
 #include "core/text.hpp"
 
 namespace auth {
@@ -125,9 +125,9 @@ std::string SigningKey::dns_record() const {
 }
 
 core::Result<std::string> SigningKey::sign(std::initializer_list<std::string_view> pieces) const {
-  Sha256 hash;
+  core::Sha256 hash;
   for (const auto piece : pieces) hash.update(piece);
-  const Digest digest = hash.finish();
+  const core::Digest digest = hash.finish();
 
   std::array<unsigned char, kMaxSignature> signature{};
   std::size_t size = signature.size();

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Who may include whom: holds every #include of the daemon's folders to the arrows of the architecture.
 
-    app -> smtpd -> forwarder -> { auth, policy, srs } -> { dns -> net } -> mail -> core
+    app -> smtpd -> forwarder -> { queue, auth, policy, srs } -> { dns -> net } -> mail -> core
 
 Also: no C library header in any .hpp, OpenSSL only where keys or TLS live, no Asio in the pure folders, no
 `using namespace` in headers, and nothing that starts a shell, runs SQL text or blocks on the system's resolver (RL-05).
@@ -22,23 +22,24 @@ ARROWS = {
     "dns": ["net", "mail", "core"],
     "auth": ["mail", "core", "dns/answer.hpp"],
     "policy": ["mail", "core", "dns/answer.hpp"],
-    "forwarder": ["auth", "policy", "srs", "dns", "net", "mail", "core"],
+    "queue": ["mail", "core"],
+    "forwarder": ["queue", "auth", "policy", "srs", "dns", "net", "mail", "core"],
     "smtpd": ["forwarder/handler.hpp", "policy", "net", "mail", "core"],
-    "app": ["smtpd", "forwarder", "auth", "policy", "srs", "dns", "net", "mail", "core"],
+    "app": ["smtpd", "forwarder", "queue", "auth", "policy", "srs", "dns", "net", "mail", "core"],
 }
 PURE = ("core", "mail", "srs", "auth", "policy")  # sans-io
 
 # Libraries with an owner: who may include them. Headers of C libraries are for .cpp files only.
 LIBRARIES = [
     (re.compile(r"openssl/(ssl|tls1|ssl2|ssl3|dtls1|srtp)\.h$"), ("net",)),
-    (re.compile(r"openssl/"), ("net", "auth", "srs", "core/secret_file.cpp")),
+    (re.compile(r"openssl/"), ("net", "auth", "srs", "core/secret_file.cpp", "core/digest.cpp")),
     (re.compile(r"ldns/"), ("dns",)),
     (re.compile(r"opendkim/"), ("auth",)),
     (re.compile(r"spf2/"), ("auth",)),
     (re.compile(r"opendmarc/"), ("auth",)),
     (re.compile(r"libpsl\.h$"), ("auth",)),
     (re.compile(r"maxminddb\.h$"), ("policy",)),
-    (re.compile(r"sqlite3\.h$"), ()),
+    (re.compile(r"sqlite3\.h$"), ("queue",)),
     (re.compile(r"toml\+\+/"), ("app",)),
     (re.compile(r"CLI/"), ("app",)),
 ]
@@ -90,6 +91,8 @@ def check_file(root, name):
             continue
         if folder in PURE and re.match(r"boost/(asio|beast)\b", header):
             say(match.start(), f"<{header}>: no Asio in {folder}")
+        if folder == "queue" and re.match(r"boost/(asio/(ip|ssl|local)\b|beast)", header):
+            say(match.start(), f"<{header}>: no sockets in {folder}")
         for library, users in LIBRARIES:
             if library.match(header):
                 if is_header and not CXX_LIBRARIES.match(header):
@@ -138,6 +141,11 @@ SELF_TEST = [
     ("policy/a.cpp", '#include "srs/rewriter.hpp"\n', True),
     ("srs/a.cpp", '#  include <boost/asio/awaitable.hpp>\n', True),
     ("net/a.hpp", '#pragma once\n#include <boost/asio/awaitable.hpp>\n', False),
+    ("queue/a.hpp", '#pragma once\n#include <boost/asio/awaitable.hpp>\n#include "mail/address.hpp"\n', False),
+    ("queue/a.cpp", '#include <boost/asio/ip/tcp.hpp>\n', True),
+    ("queue/a.cpp", '#include "net/stream.hpp"\n', True),
+    ("queue/a.cpp", '#include <sqlite3.h>\n', False),
+    ("forwarder/a.cpp", '#include <sqlite3.h>\n', True),
     ("net/a.hpp", '#pragma once\n#include <openssl/evp.h>\n', True),
     ("net/a.cpp", '#include <openssl/ssl.h>\n', False),
     ("auth/a.cpp", '#include <openssl/evp.h>\n', False),

@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     canonical.finish(sink);
     require(sink.text == want);
     const auto hash = hasher.finish();
-    require(hash.length == want.size() && hash.digest == auth::sha256(want));
+    require(hash.length == want.size() && hash.digest == core::sha256(want));
   }
 
   std::string once, twice;

@@ -115,7 +115,7 @@ TEST(Canonical, any_slices_give_the_same) {
       ASSERT_EQ(sink.text, want);
       const auto hash = hasher.finish();
       EXPECT_EQ(hash.length, want.size());
-      EXPECT_EQ(hash.digest, auth::sha256(want));
+      EXPECT_EQ(hash.digest, core::sha256(want));
     }
   }
 }
@@ -127,7 +127,7 @@ TEST(Canonical, body_length_limit_counts_canonical_octets) {
     const auto hash = hasher.finish();
     const auto want = std::string("one two\r\nthree\r\n").substr(0, limit);
     EXPECT_EQ(hash.length, want.size());
-    EXPECT_EQ(hash.digest, auth::sha256(want));
+    EXPECT_EQ(hash.digest, core::sha256(want));
   }
 }
 

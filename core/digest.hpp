@@ -9,7 +9,7 @@
 
 struct evp_md_ctx_st;  // OpenSSL's EVP_MD_CTX
 
-namespace auth {
+namespace core {
 
 using Digest = std::array<std::uint8_t, 32>;
 
@@ -33,4 +33,4 @@ class Sha256 {
 
 Digest sha256(std::string_view octets);
 
-}  // namespace auth
+}  // namespace core

@@ -1,10 +1,10 @@
-#include "auth/digest.hpp"
+#include "core/digest.hpp"
 
 #include <openssl/evp.h>
 
 #include <new>
 
-namespace auth {
+namespace core {
 namespace {
 
 const EVP_MD* algorithm() {
@@ -53,4 +53,4 @@ Digest sha256(std::string_view octets) {
   return hash.finish();
 }
 
-}  // namespace auth
+}  // namespace core
