@@ -78,7 +78,7 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
     : resolver(shard.executor(), daemon.config_->dns, shard.random(), shard.metrics(), daemon.clock_),
       engine(shard.executor(), resolver, daemon.spool_, daemon.slots_, shard.random(), shard.metrics()),
       pipeline({shard.executor(), &engine, &resolver, &daemon.spool_, &daemon.memory_, &daemon.disk_, &shard.metrics(),
-                &daemon.clock_},
+                &daemon.clock_, &daemon.dkim_library_},
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
               shard.random()},

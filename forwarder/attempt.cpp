@@ -272,6 +272,7 @@ net::Awaitable<void> Attempt::converge() {
         co_return;
       }
       held_before_ = true;
+      source_ = upstream_->trouble(Stage::mail, nullptr, {}).source;
       changed.notify();
     }
     auto& dialogue = upstream_->dialogue;

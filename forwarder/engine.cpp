@@ -95,6 +95,10 @@ bool Delivery::reached() const {
   return attempt_->reached();
 }
 
+std::optional<core::IpAddress> Delivery::source() const {
+  return attempt_->source();
+}
+
 std::optional<mail::Outcome> Delivery::known(std::size_t index) const {
   return attempt_->recipients[index].verdict;
 }

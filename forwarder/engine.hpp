@@ -57,6 +57,8 @@ class Delivery {
   net::Awaitable<std::optional<mail::Outcome>> recipient_verdict(std::size_t index, core::Deadline deadline);
   // Is a session with the next hop open (or kept for us): a silent one is "slow", none is "unreachable" (C.3.1).
   bool reached() const;
+  // Our own address in the session with the next hop, the last one when there were several; nothing: there was none.
+  std::optional<core::IpAddress> source() const;
   // The upstream's verdict so far; empty: not known.
   std::optional<mail::Outcome> known(std::size_t index) const;
   // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.

@@ -36,6 +36,12 @@ class PipelineTest : public ::testing::Test {
   PipelineTest() {
     config_ = std::make_shared<forwarder::Config>();
     config_->hostname = "mx.fwd.test";
+    // What is forwarded here is not judged: authentication_test.cpp does that.
+    using Auth = policy::AuthSettings;
+    config_->auth.spf = Auth::Spf::off;
+    config_->auth.dmarc = Auth::Dmarc::off;
+    config_->auth.require = Auth::Require::none;
+    config_->auth.forecast = Auth::Forecast::off;
     config_->delivery.connect_timeout = 2s;
     config_->delivery.command_timeout = 2s;
     config_->delivery.dot_timeout = 2s;
