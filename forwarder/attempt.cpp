@@ -115,6 +115,10 @@ net::Awaitable<void> Attempt::run(std::shared_ptr<Attempt> self) {
 }
 
 net::Awaitable<void> Attempt::step() {
+  if (engine_.rehearsal_ != nullptr) {
+    rehearse(*engine_.rehearsal_);
+    co_return;
+  }
   switch (wish_) {
     case Wish::recipients:
       co_await converge();
@@ -130,6 +134,23 @@ net::Awaitable<void> Attempt::step() {
       finished = true;
       break;
   }
+}
+
+// The dry run's step: everybody accepts everything.
+void Attempt::rehearse(Rehearsal& rehearsal) {
+  mail::Outcome accepted;
+  accepted.fate = mail::Fate::delivered;
+  accepted.reply = mail::Reply(250, {2, 0, 0}, "Nobody was asked: this is a dry run");
+  std::vector<mail::Mailbox> to;
+  for (auto& recipient : recipients) {
+    if (recipient.withdrawn) continue;
+    recipient.verdict = accepted;
+    if (wish_ == Wish::dot) recipient.outcome = accepted;
+    to.push_back(recipient.to);
+  }
+  if (wish_ == Wish::dot) rehearsal.would_send(order_, to, *parcel_);
+  body_ready = wish_ != Wish::recipients;
+  finished = wish_ == Wish::dot;
 }
 
 bool Attempt::unasked() const {

@@ -55,6 +55,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
  private:
   enum class Wish { recipients, body, dot };
   net::Awaitable<void> step();
+  void rehearse(Rehearsal& rehearsal);
   net::Awaitable<void> converge();
   net::Awaitable<std::unique_ptr<Upstream>> take_session();
   net::Awaitable<bool> take_share();

@@ -42,6 +42,14 @@ struct Order {
 
 class Attempt;
 
+// For a dry run (`onward try`): nothing is sent, every next hop is taken to accept everything, and what it would have
+// got is shown here.
+class Rehearsal {
+ public:
+  virtual ~Rehearsal() = default;
+  virtual void would_send(const Order& order, const std::vector<mail::Mailbox>& recipients, const Parcel& parcel) = 0;
+};
+
 class Delivery {
  public:
   Delivery() = default;
@@ -95,6 +103,9 @@ class Engine {
   Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
          core::Random& random, core::Metrics& metrics);
 
+  // From now on nothing is sent. `rehearsal` outlives the engine.
+  void rehearse(Rehearsal& rehearsal) { rehearsal_ = &rehearsal; }
+
   // Begins one group's transaction. Nothing is sent before the first recipient is added.
   Delivery start(Order order, const core::Log& log);
   // After a reload: kept sessions are closed, remembered families forgotten.
@@ -118,6 +129,7 @@ class Engine {
   net::Gate gate_;
   SourceMarks marks_;
   FamilyMemory families_;
+  Rehearsal* rehearsal_ = nullptr;
   std::map<std::string, std::set<Attempt*>> lendable_;  // attempts whose client is sending data, by target
   void lend(Attempt& attempt);
   void unlend(Attempt& attempt);

@@ -1,5 +1,7 @@
 #include "forwarder/in_session.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/text.hpp"
@@ -20,6 +22,16 @@ constexpr core::Seconds kAuthPatience{5};
 constexpr core::Seconds kSpfPatience{20};
 // The forecast is a courtesy: nobody waits long for it.
 constexpr core::Seconds kForecastPatience{2};
+
+// Where mail will leave from as far as configuration tells.
+std::optional<core::IpAddress> first_source(const DeliverySettings& delivery) {
+  const bool six = delivery.prefer == Family::ipv6;
+  for (const auto* pool :
+       {six ? &delivery.source_ipv6 : &delivery.source_ipv4, six ? &delivery.source_ipv4 : &delivery.source_ipv6}) {
+    if (!pool->empty()) return pool->front().address;
+  }
+  return std::nullopt;
+}
 
 auth::VerifySettings verify_settings(const Config& config, core::Wall::time_point now) {
   auth::VerifySettings settings;
@@ -321,6 +333,7 @@ net::Awaitable<std::optional<mail::Reply>> InSession::authenticate() {
                         return recipient.rule == kSrsRule;
                       });
   verdict_ = policy::decide(config_->auth, {*results_, authors, command_.from, skipped_, bounce});
+  log_authentication();
   if (verdict_.quarantine) metrics.add(core::Counter::auth_quarantined);
   if (verdict_.overridden) metrics.add(core::Counter::auth_overridden);
   if (verdict_.kind == policy::Verdict::Kind::reject) metrics.add(core::Counter::auth_rejected);
@@ -343,7 +356,8 @@ net::Awaitable<std::optional<mail::Reply>> InSession::look_ahead() {
   const auto ours = signing_domains(*config_, forwarded_domains());
   std::optional<mail::Reply> refusal;
   for (const auto& group : groups_) {
-    const auto source = group.delivery.source();
+    auto source = group.delivery.source();
+    if (!source) source = first_source(config_->delivery);  // the session was given back before it was ever opened
     auth::Future future;
     future.signed_domains = ours;
     future.results_cut = cut;
@@ -551,6 +565,40 @@ void InSession::log_recipient(const mail::ForwardPath& to, std::string_view stat
                           {"dmarc", word_of(Method::dmarc)},
                           {"arc", word_of(Method::arc)},
                           {"reply", reply.to_log()}});
+}
+
+// Everything that was found about the message's sender, in one event.
+void InSession::log_authentication() const {
+  const auto& results = *results_;
+  std::string signatures;
+  for (const auto& one : results.dkim) {
+    if (one.result == auth::Verdict::none) continue;
+    signatures +=
+        fmt::format("{}{}/{}={}", signatures.empty() ? "" : " ", one.domain, one.selector, auth::to_string(one.result));
+  }
+  std::string_view action = "accept";
+  if (verdict_.kind == policy::Verdict::Kind::reject) action = "reject";
+  if (verdict_.kind == policy::Verdict::Kind::defer) action = "defer";
+  if (verdict_.quarantine) action = "quarantine";
+  log_.info("authentication", {{"client_ip", client_.address.to_string()},
+                               {"spf", word_of(Method::spf)},
+                               {"spf_domain", results.spf.domain},
+                               {"spf_reason", results.spf.reason},
+                               {"dkim", word_of(Method::dkim)},
+                               {"dkim_signatures", signatures},
+                               {"dmarc", word_of(Method::dmarc)},
+                               {"author", results.dmarc.domain},
+                               {"policy_domain", results.dmarc.policy_domain},
+                               {"policy", auth::to_string(results.dmarc.policy)},
+                               {"disposition", auth::to_string(results.dmarc.disposition)},
+                               {"spf_aligned", results.dmarc.spf_aligned},
+                               {"dkim_aligned", results.dmarc.dkim_aligned},
+                               {"dmarc_reason", results.dmarc.reason},
+                               {"arc", word_of(Method::arc)},
+                               {"arc_reason", results.arc.reason},
+                               {"ownable", policy::is_ownable(command_.from, results, authentication_->authors())},
+                               {"action", action},
+                               {"overridden", verdict_.overridden}});
 }
 
 // "" when it was not looked at.

@@ -74,6 +74,7 @@ class InSession final : public Transaction {
                      std::string_view rule) const;
   void log_result(const Result& result, const Leg& leg, const mail::Reply& reply) const;
   std::string_view word_of(Method method) const;
+  void log_authentication() const;
 
   Pipeline& pipeline_;
   std::shared_ptr<const Config> config_;
