@@ -5,12 +5,14 @@ import os
 import re
 import tempfile
 import time
+import unittest
 
 import dkim
 import dnslib
 
-from lib import keys
+from lib import keys, opendkim, postfix
 from lib.case import Case, added_fields, main, message
+from lib.client import Client
 
 GOOD, STRANGER = "127.0.0.2", "127.0.0.9"
 ON = {"policy": {"spf": "dmarc", "dmarc": "enforce", "require_auth": "spf-or-dkim", "forecast": "warn"}, "arc": {"seal": True}}
@@ -117,6 +119,24 @@ class Authentication(Case):
         self.assertReply(self.send("ann@author.test", signed(mail_from("ann@author.test")), STRANGER), 250)
         self.assertReply(self.send("ann@author.test", mail_from("ann@author.test"), GOOD), 250)
         self.assertReply(self.send("bounce@nopolicy.test", mail_from("who@nopolicy.test"), GOOD), 250)
+
+    @unittest.skipIf(postfix.usable(), postfix.usable())
+    def test_from_postfix_signed_by_opendkim(self):
+        """What most of the world sends with: Postfix and the opendkim milter."""
+        self.serve()
+        for canonicalization in ("relaxed/simple", "simple/relaxed"):
+            signer = self.keep(opendkim.OpenDkim("author.test", "sel", canonicalization))
+            sender = self.keep(postfix.Postfix(settings={
+                "smtpd_milters": signer.milter, "milter_default_action": "tempfail",
+                "relayhost": f"[{self.daemon.address}]:{self.daemon.port}", "smtp_host_lookup": "native",
+                "smtp_bind_address": STRANGER}))
+            with Client(sender.address, sender.port) as client:
+                client.hello("ann.author.test")
+                content = mail_from("ann@author.test", "Signed by opendkim.\r\n\r\n \r\nlast  line \r\n\r\n")
+                self.assertSent(client, "ann@author.test", "alice@fwd.test", content)
+            arrived = self.last(1 if canonicalization == "relaxed/simple" else 2).data
+            self.assertIn(b"dkim=pass header.d=author.test", arrived, canonicalization)
+            self.assertIn(b"dmarc=pass", arrived)
 
     def test_signed_while_it_arrives_in_slices_and_large(self):
         self.serve()
