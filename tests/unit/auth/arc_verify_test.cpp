@@ -8,6 +8,7 @@
 #include "core/text.hpp"
 #include "mail/jsonl.hpp"
 #include "support/score.hpp"
+#include "support/verdicts.hpp"
 
 namespace {
 
@@ -44,6 +45,7 @@ TEST(ArcConformance, valimail_validation) {
     for (const auto& [name, text] : c.at("txt_records").items()) records[name] = {text.get<std::string>()};
     const auto wire = messages::to_wire(c.at("message").get<std::string>());
     const auto result = verify(wire, records);
+    verdicts::write("arc-valimail/validate.jsonl", c.at("id"), {{"arc", verdicts::of(result)}});
     EXPECT_TRUE(score.count(auth::to_string(result.result) == c.at("cv_effective").get<std::string>()))
         << c.at("id") << ": " << c.at("description") << ": " << result.reason;
     EXPECT_EQ(result.reason.empty(), result.result != Verdict::fail) << c.at("id");

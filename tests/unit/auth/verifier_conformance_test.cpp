@@ -13,6 +13,7 @@
 #include "core/text.hpp"
 #include "mail/jsonl.hpp"
 #include "support/score.hpp"
+#include "support/verdicts.hpp"
 
 namespace {
 
@@ -155,6 +156,13 @@ void run_rspamd(auth::Discovery discovery) {
     const auto file = c.at("zone_file").get<std::string>();
     if (!zones.contains(file)) zones[file] = json::parse(std::ifstream(ONWARD_CONFORMANCE "/auth-rspamd/" + file));
     const auto [results, authors] = verify(c, zones[file], discovery);
+    if (discovery == auth::Discovery::tree_walk) {
+      verdicts::write("auth-rspamd/cases.jsonl", c.at("id"),
+                      {{"spf", verdicts::of(results.spf)},
+                       {"dkim", verdicts::of(results.dkim)},
+                       {"dmarc", verdicts::of(results.dmarc)},
+                       {"arc", verdicts::of(results.arc)}});
+    }
     if (!c.at("score").get<bool>()) {
       score.leave_out();
       continue;
