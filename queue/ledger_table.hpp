@@ -84,7 +84,17 @@ class LedgerTable {
 
  private:
   // What keeps one order of age and one life. The first ones are given up first when there is no room.
-  enum class Line : std::uint8_t { acknowledged, delivered, lost, owned_acknowledged, owned, row_lost, row_delivered, in_flight, count_ };
+  enum class Line : std::uint8_t {
+    acknowledged,
+    delivered,
+    lost,
+    owned_acknowledged,
+    owned,
+    row_lost,
+    row_delivered,
+    in_flight,
+    count_
+  };
   static constexpr std::size_t kLines = static_cast<std::size_t>(Line::count_);
   static constexpr std::size_t kMarks = 6;
   struct Node {
