@@ -116,7 +116,7 @@ class Flight {
   EntryId hand_over(std::size_t copy, const Copy& row);
 
  private:
-  friend class Ledger;
+  friend class LedgerState;
   struct Part {
     EntryId entry;
     bool open = true;
