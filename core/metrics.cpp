@@ -12,6 +12,7 @@ constexpr std::array<CounterInfo, static_cast<std::size_t>(Counter::count_)> kIn
     {"smuggling_attempts_total", "False ends of data followed by commands", "any: somebody is probing"},
     {"messages_accepted_total", "Messages whose data were received whole", ""},
     {"messages_forwarded_total", "Messages the destinations took (250)", "zero while messages are accepted"},
+    {"messages_queued_total", "Messages that became ours (250), to be delivered from the queue", ""},
     {"messages_rejected_total", "Messages refused for good (5xx) after the data", ""},
     {"messages_deferred_total", "Messages put off (4xx) after the data", "more than the forwarded ones"},
     {"messages_dropped_total", "Messages dropped by rule", ""},

@@ -17,6 +17,7 @@ enum class Counter : std::size_t {
   smuggling_attempts,
   messages_accepted,
   messages_forwarded,
+  messages_queued,
   messages_rejected,
   messages_deferred,
   messages_dropped,

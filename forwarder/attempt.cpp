@@ -78,6 +78,11 @@ void Attempt::data_begun() {
   if (wish_ == Wish::recipients && !finished) engine_.lend(*this);
 }
 
+void Attempt::be_careful() {
+  order_.careful = true;
+  give_back();
+}
+
 void Attempt::give_back() {
   lease_ = core::Deadline::after(core::Seconds(0));
   wake_.notify();
@@ -238,7 +243,7 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
   const std::string& key = order_.target.key;
   const bool has_share = co_await take_share();
   for (bool again = false; has_share && !abandoned_; again = true) {
-    if (allow_kept_) {
+    if (allow_kept_ && !order_.careful) {
       auto kept = engine_.pool_.take(key, delivery);
       if (kept && !(candidates_.ipv4_only() && kept->is_ipv6())) {
         engine_.metrics_.add(core::Counter::upstream_reused);
@@ -292,6 +297,7 @@ net::Awaitable<void> Attempt::converge() {
         settle_pending(*candidates_.last_word());
         co_return;
       }
+      if (order_.careful) upstream_->dialogue.restrain();
       held_before_ = true;
       source_ = upstream_->trouble(Stage::mail, nullptr, {}).source;
       changed.notify();
@@ -376,6 +382,7 @@ bool Attempt::read_verdicts() {
 
 net::Awaitable<void> Attempt::send_body() {
   while (!abandoned_) {
+    if (order_.careful && upstream_ && !upstream_->dialogue.restrained()) co_await release();
     co_await converge();
     if (abandoned_ || !any_accepted()) co_return;
     const auto& capabilities = upstream_->dialogue.capabilities();
@@ -590,7 +597,7 @@ net::Awaitable<void> Attempt::release() {
   const bool open_transaction = std::exchange(mail_said_, false);
   utf8_said_ = false;
   for (auto& recipient : recipients) recipient.asked = false;
-  if (out_of_step) {
+  if (out_of_step || upstream->dialogue.restrained()) {
     upstream->stream->close();
     co_return;
   }

@@ -38,6 +38,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   void abandon();
   // The client sends its message now, which may take long: who waits for a connection may have ours (promise.md C.3.2).
   void data_begun();
+  void be_careful();
   void give_back();
   // A session was open at some time: a silent destination is slow, not unreachable (C.3.1).
   bool reached() const { return held_before_ || candidates_.reached(); }

@@ -63,6 +63,14 @@ class ClientDialogue {
   void rset();
   void quit();
 
+  // From now on nothing is pipelined, and CHUNKING is as if it had not been offered: after a dot whose answer never
+  // came nothing may be in doubt (promise.md C.3.7). To be called after the last EHLO.
+  void restrain() {
+    capabilities_.pipelining = capabilities_.chunking = false;
+    restrained_ = true;
+  }
+  bool restrained() const { return restrained_; }
+
   // ---- octets
   // What may be written now; empty when a reply must come first. Ends at a BDAT, whose chunk must follow at once.
   std::string take_output();
@@ -131,6 +139,7 @@ class ClientDialogue {
   std::string helo_;
   mail::ReplyParser parser_;
   Capabilities capabilities_;
+  bool restrained_ = false;
   std::deque<Command> commands_;  // oldest first
   Stage next_ = Stage::greeting;  // blamed when nothing is awaited
   BodyMode body_mode_ = BodyMode::none;

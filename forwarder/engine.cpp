@@ -106,6 +106,10 @@ void Delivery::withdraw(std::size_t index) {
   attempt_->recipients[index].withdrawn = true;
 }
 
+void Delivery::be_careful() {
+  attempt_->be_careful();
+}
+
 void Delivery::data_begun() {
   attempt_->data_begun();
 }
@@ -156,6 +160,10 @@ std::vector<mail::Outcome> Delivery::outcomes_so_far() const {
     outcomes.push_back(std::move(open));
   }
   return outcomes;
+}
+
+bool Delivery::settled(std::size_t index) const {
+  return attempt_->recipients[index].outcome.has_value();
 }
 
 bool Delivery::other_family_may_help() const {

@@ -36,6 +36,7 @@ struct Order {
   std::uint64_t declared_size = 0;  // the client's SIZE=, 0 when none
   bool eight_bit = false;           // the client said BODY=8BITMIME
   bool smtputf8 = false;            // the client said SMTPUTF8
+  bool careful = false;             // a dot was lost before: a fresh session, nothing pipelined, no chunks (C.3.7)
   core::IpAddress client;           // its network: what shares are counted by
 };
 
@@ -71,6 +72,9 @@ class Delivery {
   // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.
   void withdraw(std::size_t index);
 
+  // As Order::careful, from now on: the session that is open is not used.
+  void be_careful();
+
   // Our client has begun its data: the upstream session stays ours for the rest of the lease only as long as nobody
   // else waits for one (promise.md C.3.2, docs/decisions/005-lease-time.md).
   void data_begun();
@@ -86,6 +90,8 @@ class Delivery {
   net::Awaitable<std::optional<std::vector<mail::Outcome>>> wait(core::Deadline deadline);
   // What would be said of each recipient if waiting ended now: `late` where the dot is out, `deferred` where it is not.
   std::vector<mail::Outcome> outcomes_so_far() const;
+  // This recipient's outcome is final.
+  bool settled(std::size_t index) const;
   // After wait(): the refusal was about our IPv6 address, and IPv4 has not been tried (interface.md §6.8).
   bool other_family_may_help() const;
   // Offers the same message over IPv4: ready(), send_dot(), wait() follow again.

@@ -21,6 +21,7 @@
 #include "core/random.hpp"
 #include "dns/resolver.hpp"
 #include "forwarder/config.hpp"
+#include "forwarder/durable.hpp"
 #include "forwarder/engine.hpp"
 #include "forwarder/handler.hpp"
 #include "forwarder/intake.hpp"
@@ -40,6 +41,7 @@ class Pipeline final : public Handler {
     core::Metrics* metrics = nullptr;
     const core::Clock* clock = nullptr;
     auth::DkimLibrary* dkim_library = nullptr;
+    Durable* durable = nullptr;
   };
   Pipeline(Means means, std::shared_ptr<const Config> config, core::Log log);
 
