@@ -62,6 +62,10 @@ std::unique_ptr<Authentication> InSession::begin_authentication() const {
       verify_settings(*config_, now), std::move(envelope));
 }
 
+void InSession::octets(std::string_view slice) {
+  if (durable() != nullptr && durable()->ledger != nullptr) hasher_.update(slice);
+}
+
 void InSession::headers(const mail::Headers& headers) {
   if (authentication_) authentication_->headers(headers);
 }

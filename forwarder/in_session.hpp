@@ -43,6 +43,7 @@ class InSession final : public Transaction, private Witness {
 
  private:
   // Intake shows the message while it arrives.
+  void octets(std::string_view slice) override;
   void headers(const mail::Headers& headers) override;
   void body(std::string_view slice) override;
 

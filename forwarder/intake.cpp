@@ -37,6 +37,7 @@ void Intake::set_fault(Fault fault) {
 }
 
 void Intake::take_in(std::string_view octets) {
+  if (means_.witness != nullptr) means_.witness->octets(octets);
   if (octets.size() >= 2) {
     last_[0] = octets[octets.size() - 2];
     last_[1] = octets.back();
