@@ -133,6 +133,8 @@ class Connection {
   void reset_statements();
   // Frames in the write-ahead log after the last commit.
   int wal_frames() const { return wal_frames_; }
+  // Commits that have written to it.
+  std::uint64_t wal_commits() const { return wal_commits_; }
   // passive: as far as readers allow. restart: waits for readers, so that the log begins anew. truncate: and is
   // emptied.
   enum class Checkpoint { passive, restart, truncate };
@@ -147,6 +149,7 @@ class Connection {
   sqlite3* db_ = nullptr;
   Failure failure_;
   int wal_frames_ = 0;
+  std::uint64_t wal_commits_ = 0;
 };
 
 }  // namespace queue::sqlite

@@ -236,7 +236,7 @@ TEST(PowerCut, EveryMomentOfARunLeavesAWholeQueue) {
   // Checkpoints are among it, or their moments have not been tried.
   EXPECT_GE(std::count_if(log.begin(), log.end(),
                           [](const auto& o) { return o.kind == DiskOperation::Kind::sync && o.path == "queue.db"; }),
-            4);
+            10);
   EXPECT_EQ(tally.folders, tally.opened);
 }
 

@@ -105,7 +105,7 @@ ShimFile& shim(sqlite3_file* file) {
 
 // What SQLite is told, and what sqlite3_system_errno() will say.
 int failed(ShimFile& file, int code, int otherwise) {
-  *file.last_errno = code;
+  errno = *file.last_errno = code;
   return code == ENOSPC && otherwise == SQLITE_IOERR_WRITE ? SQLITE_FULL : otherwise;
 }
 
