@@ -53,6 +53,7 @@ class Pipeline final : public Handler {
     our_spf_.clear();
   }
 
+  const std::shared_ptr<const Config>& config() const { return config_; }
   const Means& means() const { return means_; }
   // SPF of our own envelope sender `from` (our host name for the null one) when it comes from `source`: what the next
   // hop will find. Kept for some minutes.

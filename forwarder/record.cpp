@@ -151,4 +151,73 @@ void Record::authentication(const policy::Verdict& verdict, bool ownable) const 
                                {"overridden", verdict.overridden}});
 }
 
+void record_event(const queue::Event& event, const core::Log& log, queue::ActivityLog* activity,
+                  const core::Clock& clock) {
+  using What = queue::Event::What;
+  std::string_view status = "deferred", what = "deferred";
+  switch (event.what) {
+    case What::delivered:
+      status = what = "delivered";
+      break;
+    case What::failed:
+      status = "bounced";
+      what = "failed";
+      break;
+    case What::deferred:
+      break;
+    case What::fallback:
+      what = "fallback";
+      break;
+    case What::delay_told:
+      what = "delay_told";
+      break;
+    case What::lease_lost:
+      what = "lease_lost";
+      break;
+  }
+  const auto& envelope = event.work.job.envelope;
+  const auto& recipient = event.recipient;
+  const auto session = envelope.id.substr(0, envelope.id.find('-'));
+  const auto reply = recipient.last_reply.code != 0 ? recipient.last_reply.to_log() : std::string();
+  const auto upstream_reply = recipient.reply_from_peer ? reply : std::string();
+  const bool bad = event.what != What::delivered;
+  log.info("queue_delivery", {{"id", envelope.id},
+                              {"session", session},
+                              {"status", status},
+                              {"what", what},
+                              {"message_id", envelope.message_id},
+                              {"mail_from", envelope.sender.to_string()},
+                              {"rcpt_to", recipient.address.to_string()},
+                              {"destination", recipient.destination.to_string()},
+                              {"size", envelope.size},
+                              {"attempts", recipient.attempts},
+                              {"upstream_host", recipient.last_host},
+                              {"upstream_address", recipient.last_address},
+                              {"upstream_tls", recipient.last_tls},
+                              {"upstream_reply", upstream_reply},
+                              {"error", bad && !recipient.reply_from_peer ? reply : std::string()},
+                              {"unreported", event.unreported},
+                              {"dup_possible", event.dup_possible}});
+  if (activity == nullptr || event.what == What::lease_lost || event.what == What::delay_told) return;
+  queue::Activity row;
+  row.time = std::chrono::duration_cast<core::Milliseconds>(clock.wall().time_since_epoch()).count();
+  row.id = envelope.id;
+  row.session = session;
+  row.message_id = envelope.message_id;
+  row.client_ip = envelope.client_ip;
+  row.helo = envelope.helo;
+  row.mail_from = envelope.sender.to_string();
+  row.rcpt_to = recipient.address.to_string();
+  row.destination = recipient.destination.to_string();
+  row.subject = envelope.subject;
+  row.size = envelope.size;
+  row.status = status;
+  row.upstream_host = recipient.last_host;
+  row.upstream_address = recipient.last_address;
+  row.upstream_tls = recipient.last_tls;
+  row.upstream_reply = upstream_reply;
+  if (bad && !recipient.reply_from_peer) row.error = reply;
+  static_cast<void>(activity->record(std::move(row)));
+}
+
 }  // namespace forwarder

@@ -13,6 +13,7 @@
 #include "mail/envelope.hpp"
 #include "policy/verdict.hpp"
 #include "queue/activity.hpp"
+#include "queue/runner.hpp"
 
 namespace forwarder {
 
@@ -61,5 +62,9 @@ class Record {
   std::string_view forecast_;
   core::Steady::time_point data_done_{};
 };
+
+// The same for what the queue's runner did.
+void record_event(const queue::Event& event, const core::Log& log, queue::ActivityLog* activity,
+                  const core::Clock& clock);
 
 }  // namespace forwarder
