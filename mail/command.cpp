@@ -415,14 +415,12 @@ std::string encode_xtext(std::string_view text) {
   return out;
 }
 
-namespace {
-
-// RFC 6533 §3: QCHAR as it is, every other code point as "\x{1F600}".
 std::string encode_utf8_address(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const auto point = first_code_point(text);
     if (point.length == 0) return {};
+    // QCHAR.
     if (point.value > ' ' && point.value <= '~' && point.value != '+' && point.value != '=' && point.value != '\\') {
       out += text.front();
     } else {
@@ -434,8 +432,6 @@ std::string encode_utf8_address(std::string_view text) {
   }
   return out;
 }
-
-}  // namespace
 
 std::string encode_orcpt(std::string_view type, std::string_view address) {
   if (type.empty() || address.empty()) return {};

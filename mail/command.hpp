@@ -83,6 +83,10 @@ std::variant<Command, CommandError> parse_command(std::string_view line, const C
 std::string encode_xtext(std::string_view text);
 core::Result<std::string> decode_xtext(std::string_view text);
 
+// utf-8-addr-xtext of RFC 6533 §3: ASCII, with "\x{1F600}" for all that may not stand as it is. Empty for what is no
+// UTF-8.
+std::string encode_utf8_address(std::string_view address);
+
 // What stands behind "ORCPT=": "rfc822;Bob+2Bx@example.com", or "utf-8;" with the escapes of RFC 6533 §3 (in ASCII, so
 // that it may be said with and without SMTPUTF8). Empty when there is no type or when it would be longer than the 500
 // octets of RFC 3461 §4.2: then it is better left out.
