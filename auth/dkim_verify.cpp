@@ -439,6 +439,7 @@ DkimResult DkimVerifier::Impl::result_of(const Signature& signature) const {
                     .reason = signature.reason,
                     .b = field.b.substr(0, kShownSignature),
                     .testing = !signature.keys.usable.empty() && signature.keys.usable[signature.key].testing,
+                    .covers_results = field.covers_results,
                     .whole_body = covers_whole_body(field)};
   if (result.result == Verdict::pass && !result.whole_body) result.reason = "l= leaves part of the body unsigned";
   return result;

@@ -153,6 +153,7 @@ class Reader {
     for (const auto name : core::split(list, ':')) {
       from |= core::iequals(name, "from");
       out_.covers_signatures |= core::iequals(name, "dkim-signature");
+      out_.covers_results |= core::iequals(name, "authentication-results");
     }
     return from ? Check() : permanent("From is not signed");  // RFC 6376 §5.4, §6.1.1
   }

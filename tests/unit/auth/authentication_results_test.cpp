@@ -116,7 +116,10 @@ TEST(Threats, RL_04_no_value_leaves_its_place) {
     dkim.domain = dkim.selector = dkim.identity = dkim.algorithm = dkim.reason = dkim.b = text;
     results.dkim.assign(30, dkim);
     results.dmarc.domain = results.dmarc.reason = text;
-    results.arc = {Verdict::fail, 1, {text}, text};
+    results.arc.result = Verdict::fail;
+    results.arc.sets = 1;
+    results.arc.sealers = {text};
+    results.arc.reason = text;
     const auto field = make_authentication_results("mx.example.net", results);
     const auto read = parse_authentication_results(value_of(field));
     ASSERT_TRUE(read) << field;
