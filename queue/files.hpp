@@ -41,7 +41,8 @@ class Files {
   virtual core::Error make_folder(const std::string& folder) = 0;
   // Names of the plain files in it, in no order.
   virtual core::Result<std::vector<std::string>> list(const std::string& folder) = 0;
-  virtual core::Result<bool> exists(const std::string& path) = 0;
+  // No error: there is something of that name. ENOENT: there is not.
+  virtual core::Error look_for(const std::string& path) = 0;
   // What unprivileged programs may still write to the file system.
   virtual core::Result<std::uint64_t> free_octets(const std::string& folder) = 0;
   // May we keep mail there: a folder, ours, writable by nobody else. Otherwise EPERM, ENOTDIR, EROFS, ...

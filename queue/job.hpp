@@ -113,8 +113,8 @@ struct Recipient {
 // A message and some or all of its recipients.
 struct Job {
   MessageKey key = 0;
-  Envelope envelope;
-  std::vector<Recipient> recipients;
+  Envelope envelope{};
+  std::vector<Recipient> recipients{};
 };
 
 // The words of `queue list` (interface.md §3): hold; active when leased or never tried; deferred.

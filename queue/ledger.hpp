@@ -33,11 +33,12 @@ class LedgerState;
 
 // Lives are counted while the ledger is open: while we are down nobody can repeat a message to us, and a clock that was
 // set makes nothing expire early.
-inline constexpr core::Seconds kExactLife = std::chrono::hours(48);     // key 1
-inline constexpr core::Seconds kRestampedLife = std::chrono::hours(2);  // key 2; both keys once our 250 was acknowledged
-inline constexpr core::Seconds kRowLife = std::chrono::hours(24 * 7);   // what the runner journals
-inline constexpr unsigned kMaxUnknown = 3;                              // dots without an answer, then we stop
-inline constexpr std::size_t kMaxWaiters = 100;                         // joined to one attempt; beyond: not waited for
+inline constexpr core::Seconds kExactLife = std::chrono::hours(48);  // key 1
+inline constexpr core::Seconds kRestampedLife =
+    std::chrono::hours(2);                                             // key 2; both keys once our 250 was acknowledged
+inline constexpr core::Seconds kRowLife = std::chrono::hours(24 * 7);  // what the runner journals
+inline constexpr unsigned kMaxUnknown = 3;                             // dots without an answer, then we stop
+inline constexpr std::size_t kMaxWaiters = 100;                        // joined to one attempt; beyond: not waited for
 inline constexpr std::size_t kMaxListed = 1000;
 inline constexpr std::size_t kMinPrefix = 4;  // hexadecimal digits to look a fingerprint up by
 
@@ -115,7 +116,7 @@ class Flight {
   EntryId hand_over(std::size_t copy, const Copy& row);
 
  private:
-  friend class Ledger;
+  friend class LedgerState;
   struct Part {
     EntryId entry;
     bool open = true;

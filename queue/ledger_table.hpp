@@ -23,8 +23,16 @@ LedgerKey shorten(const core::Digest& digest);
 
 enum class LedgerMark : std::uint8_t { none = 0, claimed = 1, dot = 2, lost = 3, delivered = 4, owned = 5 };
 
+// A trace id, "abcdefghij-12", in 64 bits; zero for what is no such id.
+struct PackedTrace {
+  std::uint32_t high = 0, low = 0;
+  friend bool operator==(const PackedTrace&, const PackedTrace&) = default;
+};
+PackedTrace pack_trace(std::string_view id);
+std::string unpack_trace(PackedTrace packed);  // "" for zero
+
 struct LedgerEntry {
-  std::uint64_t trace = 0;  // pack_trace()
+  PackedTrace trace;
   LedgerKey exact{}, restamped{};
   Scope scope;
   std::uint32_t made = 0;  // Unix seconds, for display only
@@ -36,10 +44,6 @@ struct LedgerEntry {
 
   bool in_flight() const { return mark == LedgerMark::claimed || mark == LedgerMark::dot; }
 };
-
-// "abcdefghij-12" in 64 bits; 0 for what is no such id. unpack_trace(0) is "".
-std::uint64_t pack_trace(std::string_view id);
-std::string unpack_trace(std::uint64_t packed);
 
 class LedgerTable {
  public:
@@ -65,14 +69,18 @@ class LedgerTable {
   // entries answer for nothing.
   Slot find(const LedgerKey& exact, const LedgerKey& restamped, const Scope& scope, std::uint32_t now) const;
 
-  // A new entry in a slot of its own; 0 when every slot is in flight. Drops what has expired, and when full the oldest
-  // 2XX, else the oldest lost dot, else the oldest OWNED.
+  // The entry with this key 1, expired or not: there is never more than one.
+  Slot find_exact(const LedgerKey& exact) const;
+
+  // A new entry, of a key 1 that find_exact() does not know, in a slot of its own; 0 when every slot is in flight.
+  // Drops what has expired, and when full the oldest 2XX, else the oldest lost dot, else the oldest OWNED.
   Slot add(const LedgerEntry& entry, std::uint32_t now);
   // The entry changes in its slot; it becomes the youngest of its kind.
   void change(Slot slot, const LedgerEntry& entry);
   void remove(Slot slot);
 
-  // Entries of a file, each in its slot, in any order; find() and the rest may be used after finish_restore().
+  // Entries of a file, each in its slot, in any order; of two with one key 1 the younger stays. The rest may be used
+  // after finish_restore().
   void restore(Slot slot, const LedgerEntry& entry);
   void finish_restore();
 
@@ -84,7 +92,17 @@ class LedgerTable {
 
  private:
   // What keeps one order of age and one life. The first ones are given up first when there is no room.
-  enum class Line : std::uint8_t { acknowledged, delivered, lost, owned_acknowledged, owned, row_lost, row_delivered, in_flight, count_ };
+  enum class Line : std::uint8_t {
+    acknowledged,
+    delivered,
+    lost,
+    owned_acknowledged,
+    owned,
+    row_lost,
+    row_delivered,
+    in_flight,
+    count_
+  };
   static constexpr std::size_t kLines = static_cast<std::size_t>(Line::count_);
   static constexpr std::size_t kMarks = 6;
   struct Node {

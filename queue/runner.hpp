@@ -113,13 +113,8 @@ class Runner {
   // Takes care of a living attempt whose recipients were put leased (promise.md C.3.6): `living` gives its outcomes
   // when they are there. Any thread.
   void adopt(Work work, std::function<Awaitable<std::vector<mail::Outcome>>()> living);
-  // Fails what matches and is not being tried, with a report (queue fail ID). Up to 100 pieces of work a call.
-  struct FailedByHand {
-    core::Error error;
-    std::size_t recipients = 0;
-    bool more = false;
-  };
-  Awaitable<FailedByHand> fail(Filter filter);
+  // Fails what matches and is not being tried, with a report (queue fail ID), in steps.
+  Awaitable<Touched> fail(Filter filter, Page page);
   // After a reload.
   void set_settings(RunnerSettings settings);
   // Dead hops are tried again at once.

@@ -37,8 +37,10 @@ struct StoreSettings {
   std::uint64_t most_octets = std::uint64_t{50} << 30;
   unsigned body_threads = 4;
   std::function<void(const StoreAlert&)> on_alert;
-  // For tests. The name of a registered SQLite VFS; "": the system's.
+  // For tests. The name of a registered SQLite VFS ("": the system's), and after how many new pages in the log they are
+  // copied into the database.
   std::string vfs;
+  int checkpoint_pages = 2'000;
   // Called at the named kill points of threats.md B9 ("body-written", ..., see kStorePoints), by the thread that is
   // there.
   std::function<void(std::string_view)> at_point;

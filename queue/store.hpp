@@ -50,9 +50,9 @@ enum class Commit {
 };
 struct [[nodiscard]] Receipt {
   Commit commit = Commit::not_committed;
-  core::Error error;   // why it is not committed
-  MessageKey key = 0;  // put: the message's
-  Epoch lease = 0;     // put: of the recipients that were put leased
+  core::Error error{};  // why it is not committed
+  MessageKey key = 0;   // put: the message's
+  Epoch lease = 0;      // put: of the recipients that were put leased
   bool ok() const { return commit == Commit::committed; }
 };
 
@@ -80,15 +80,15 @@ class TextSource final : public OctetSource {
 // `act_by` 0: at the end; `lease` not 0: the recipient is leased from the start, to the caller (a living attempt, and
 // always when provisional). The store gives `number` in the order of the vector, and the lease its number.
 struct NewMessage {
-  Envelope envelope;
-  std::vector<Recipient> recipients;  // at least one
-  core::Milliseconds lease_for{0};    // how long the leased ones are leased; at least 1 ms when there are any
+  Envelope envelope{};
+  std::vector<Recipient> recipients{};  // at least one
+  core::Milliseconds lease_for{0};      // how long the leased ones are leased; at least 1 ms when there are any
 };
 
 // A message small enough to be in memory: a DSN. At most kMaxReport octets.
 struct Composed {
-  NewMessage message;
-  std::string octets;
+  NewMessage message{};
+  std::string octets{};
 };
 inline constexpr std::size_t kMaxReport = std::size_t{256} * 1024;
 
@@ -101,73 +101,79 @@ struct Failed {  // for good: the row leaves
     operator_,  // an operator deleted it, and that is logged
   } told = Told::report;
 };
-struct Update {  // stays, with these new values (all but number, address, rule, domain, notify, orcpt, fingerprints)
-  Recipient recipient;
+struct Update {  // stays, with these new values (not: number, address, rule, domain, notify, orcpt, fingerprints, hold)
+  Recipient recipient{};
   enum class Lease { release, keep } lease = Lease::release;
 };
 struct Change {
   MessageKey message = 0;
   unsigned recipient = 0;
   Epoch lease = 0;  // must be the recipient's present one, or the whole commit is lease_lost
-  std::variant<Done, Failed, Update> what;
+  std::variant<Done, Failed, Update> what{};
 };
 struct Changes {
-  std::vector<Change> changes;
-  std::vector<Composed> reports;  // DSNs and delay notices, stored in the same commit
+  std::vector<Change> changes{};
+  std::vector<Composed> reports{};  // DSNs and delay notices, stored in the same commit
 };
 
 // A leased piece of work: one message's recipients that go to one hop.
 struct Work {
-  Job job;
-  std::string hop;
+  Job job{};
+  std::string hop{};
   Epoch lease = 0;
   Time until = 0;
 };
 inline constexpr std::size_t kMaxWorkRecipients = 100;
 
 struct LeaseRequest {
-  std::size_t most = 10;                                      // pieces of work, 1..1000
-  core::Milliseconds lease_for{0};                            // at least 1 ms
-  std::size_t per_hop = 1;                                    // pieces for a hop that is not in `allowance`
-  std::map<std::string, std::size_t, std::less<>> allowance;  // pieces for these hops; 0: none
-  std::optional<std::string> after;                           // go on behind this hop; nothing: from the first
+  std::size_t most = 10;                                        // pieces of work, 1..1000
+  core::Milliseconds lease_for{0};                              // at least 1 ms
+  std::size_t per_hop = 1;                                      // pieces for a hop that is not in `allowance`
+  std::map<std::string, std::size_t, std::less<>> allowance{};  // pieces for these hops; 0: none
+  enum class First { fresh, retries } first = First::fresh;
+  std::optional<std::string> after{};  // go on there, as it came back; nothing: from the first hop
 };
 struct Leased {
-  std::vector<Work> work;
-  std::optional<std::string> after;  // where the next request may go on; nothing: all hops have been seen
-  Time next_due =
-      0;  // the earliest time after now at which any recipient becomes due; 0: none. Only when all were seen
+  std::vector<Work> work{};
+  std::optional<std::string> after{};  // where the next request may go on; nothing: all hops have been seen
+  // When all were seen: the earliest time after now at which any recipient becomes due; 0: none.
+  Time next_due = 0;
 };
 
 // Whose time has come although their destinations do not answer (Recipient::act_by), or who have never been tried.
 struct OverdueRequest {
-  std::vector<std::string> hops;
+  std::vector<std::string> hops{};
   std::size_t most = 10;
   core::Milliseconds lease_for{0};
 };
 
 // Which recipients an operator means; what is not set does not narrow. Texts are compared without ASCII case.
 struct Filter {
-  std::string id;         // of the message
-  std::string to_domain;  // of the destination
-  std::string sender;     // "a@b", "@b" or "b" for a domain, "<>" for the null sender
-  std::string recipient;  // an address as the client said it, or "@domain"
-  std::string hop;
-  std::string queue;  // "active", "deferred" or "hold" (queue_of)
+  std::string id{};         // of the message
+  std::string to_domain{};  // of the destination
+  std::string sender{};     // "a@b", "@b" or "b" for a domain, "<>" for the null sender
+  std::string recipient{};  // an address as the client said it, or "@domain"
+  std::string hop{};
+  std::string queue{};  // "active", "deferred" or "hold" (queue_of)
   core::Milliseconds older_than{0};
 };
 // Large sets are worked on in steps: ask again with `after` as it came back until it is 0.
 struct Page {
-  MessageKey after = 0;
+  MessageKey after = 0;    // as it came back, nothing else
   std::size_t most = 100;  // messages looked at in a step, 1..10,000
 };
 struct Listed {
-  std::vector<Job> jobs;  // with the recipients that match, oldest message first
-  MessageKey after = 0;   // 0: that was all
+  std::vector<Job> jobs{};  // with the recipients that match, oldest message first
+  MessageKey after = 0;     // 0: that was all
 };
 struct Touched {
-  Receipt receipt;
+  Receipt receipt{};
   std::size_t recipients = 0;  // changed in this step
+  MessageKey after = 0;
+};
+
+struct Matched {
+  std::vector<Work> work{};
   MessageKey after = 0;
 };
 
@@ -175,10 +181,10 @@ struct Touched {
 // three must be set; globs, compared without ASCII case ("<>" is the null sender).
 struct HoldRule {
   std::int64_t number = 0;  // given by the store
-  std::string to_domain;    // of the destination
-  std::string sender;
-  std::string recipient;  // as the client said it
-  std::string reason;
+  std::string to_domain{};  // of the destination
+  std::string sender{};
+  std::string recipient{};  // as the client said it
+  std::string reason{};
   Time created = 0;
   Time expires = 0;  // 0: never
 };
@@ -248,12 +254,12 @@ class Store {
 
   // --- work ---
 
-  // Work that is due, from one hop after the other, fresh mail before retries. Nothing that anybody else has leased.
+  // Work that is due, from one hop after the other, fresh mail before retries (or the other way round). Nothing that
+  // anybody else has leased.
   virtual Awaitable<core::Result<Leased>> lease_due(LeaseRequest request) = 0;
   virtual Awaitable<core::Result<std::vector<Work>>> lease_overdue(OverdueRequest request) = 0;
-  // Whatever matches and is not leased, due or not, held or not: to fail it by hand. At most `most` pieces.
-  virtual Awaitable<core::Result<std::vector<Work>>> lease_matching(Filter filter, std::size_t most,
-                                                                    core::Milliseconds lease_for) = 0;
+  // Whatever matches and is not leased, due or not, held or not: to fail it by hand.
+  virtual Awaitable<core::Result<Matched>> lease_matching(Filter filter, Page page, core::Milliseconds lease_for) = 0;
   // Is the lease still ours, and when does it end? Asked right before the final dot. Errors: lease_lost.
   virtual Awaitable<core::Result<Time>> check(MessageKey message, Epoch lease) = 0;
   // From now on for `lease_for`; gives its new end. Errors: lease_lost, sealed, full, busy, closed.
