@@ -40,7 +40,8 @@ int Mailroom::open(const MailroomSettings& settings, std::string& error) {
   }
   for (const auto& note : ledger->notes) log_.warn("ledger", {{"note", note}});
   ledger_ = std::move(ledger->ledger);
-  auto activity = queue::ActivityLog::open({.path = settings.folder + "/activity.db", .keep = settings.activity}, clock_);
+  auto activity =
+      queue::ActivityLog::open({.path = settings.folder + "/activity.db", .keep = settings.activity}, clock_);
   if (!activity) {
     error = activity.error().text;
     return kExitProblem;
@@ -80,7 +81,8 @@ void Mailroom::staff(std::vector<Place> places, const forwarder::Config& config)
 }
 
 net::Awaitable<void> Mailroom::start() {
-  // Should the mark have been missed between a commit and a kill (promise.md C.4): the retry must find its message owned.
+  // Should the mark have been missed between a commit and a kill (promise.md C.4): the retry must find its message
+  // owned.
   queue::Page page;
   page.most = kRowsAtOnce;
   do {
