@@ -282,7 +282,6 @@ void LedgerState::settle(EntryId id, const mail::Outcome& outcome) {
     case mail::Fate::delivered:
       tell(slot, {Verdict::What::delivered, outcome});
       entry.mark = LedgerMark::delivered;
-      entry.unknown = 0;
       return change(std::move(lock), slot, entry);
     case mail::Fate::deferred:
     case mail::Fate::failed:
@@ -314,7 +313,6 @@ void LedgerState::own(EntryId id) {
   tell(slot, {Verdict::What::owned, {}});
   auto entry = table_[slot];
   entry.mark = LedgerMark::owned;
-  entry.unknown = 0;
   change(std::move(lock), slot, entry);
 }
 
@@ -345,6 +343,7 @@ std::optional<EntryId> LedgerState::own(const Copy& copy) {
   const auto known = table_.find(entry.exact, {}, {}, now());
   if (known != 0 && table_[known].in_flight()) return std::nullopt;
   if (known != 0 && table_[known].mark != LedgerMark::lost) return id_of(known);
+  if (known != 0) entry.unknown = table_[known].unknown;
   const auto slot = place(known, entry);
   if (slot == 0) return std::nullopt;
   const auto id = id_of(slot);
