@@ -412,7 +412,8 @@ net::Awaitable<std::optional<mail::Reply>> InSession::relay(ClientProbe& probe, 
 net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
   record_.data_done();
   const auto deadline = core::Deadline::after(config_->delivery.deadline);
-  const auto handoff = core::Deadline::after(config_->delivery.handoff);
+  const auto& patience = config_->delivery.handoff;
+  const auto handoff = patience.count() > 0 ? deadline.within(patience) : deadline;
   switch (co_await intake_.finish()) {
     case Intake::Fault::none:
       break;
