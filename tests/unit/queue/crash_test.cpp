@@ -96,7 +96,7 @@ class Recording {
 
   Store& store() { return place.store(); }
 
-  Place place{Place::In::memory};
+  Place place;
   Disk disk;
   std::vector<Moment> moments;
 };
@@ -172,7 +172,7 @@ struct Tally {
 void check(const Recording& run, const std::vector<DiskOperation>& log, std::size_t count, Survivors survivors,
            core::Random& random, Tally& tally) {
   SCOPED_TRACE(fmt::format("after {} of {} operations, survivors {}", count, log.size(), static_cast<int>(survivors)));
-  Place place(Place::In::memory);
+  Place place;
   replay(log, count, survivors, random, place.folder.path());
   ++tally.folders;
   auto opened = open_store(place.settings, posix_files(), place.clock);
@@ -256,7 +256,7 @@ TEST(PowerCut, TheReplayFindsWhatWasNotSynced) {
       return o.kind == Kind::sync_folder && o.path == "bodies";
     });
     core::SeededRandom random(1);
-    Place place(Place::In::memory);
+    Place place;
     replay(without, without.size(), Survivors::none, random, place.folder.path());
     auto opened = open_store(place.settings, posix_files(), place.clock);
     bool found_out = true;

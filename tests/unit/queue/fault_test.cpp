@@ -16,7 +16,7 @@ using Kind = DiskOperation::Kind;
 
 class FaultyPlace : public Place {
  public:
-  FaultyPlace() : Place(In::memory), disk(folder.path()) {
+  FaultyPlace() : disk(folder.path()) {
     files = &disk.files();
     settings.vfs = disk.vfs();
     settings.on_alert = alerts.sink();

@@ -57,7 +57,7 @@ TEST(StoreOpen, ASecondProcessIsRefused) {  // DU-08
 }
 
 TEST(StoreOpen, AFolderThatWillNotDo) {  // DU-07
-  Place place(Place::In::memory);
+  Place place;
   ::chmod(place.folder.path().c_str(), 0770);
   EXPECT_EQ(place.refuse().kind, FailureKind::unusable);
   EXPECT_NE(place.refuse().text.find("writable by nobody else"), std::string::npos);
@@ -74,7 +74,7 @@ TEST(StoreOpen, AFolderThatWillNotDo) {  // DU-07
 }
 
 TEST(StoreOpen, ADatabaseOfALaterVersion) {  // DU-07
-  Place place(Place::In::memory);
+  Place place;
   place.open();
   place.close();
   run_sql(place.folder.file("queue.db"), "PRAGMA user_version = 99");
@@ -87,7 +87,7 @@ TEST(StoreOpen, ADatabaseOfALaterVersion) {  // DU-07
 }
 
 TEST(StoreOpen, SomebodyElsesDatabase) {
-  Place place(Place::In::memory);
+  Place place;
   {
     std::ofstream(place.folder.file("queue.db")).close();
     run_sql(place.folder.file("queue.db"), "CREATE TABLE t (a)");
@@ -98,7 +98,7 @@ TEST(StoreOpen, SomebodyElsesDatabase) {
 }
 
 TEST(StoreOpen, AMissingDatabaseIsNotAnEmptyQueue) {  // DU-07
-  Place place(Place::In::memory);
+  Place place;
   place.open();
   ASSERT_TRUE(place.put("a", octets(100'000)).ok());
   place.close();
@@ -115,7 +115,7 @@ TEST(StoreOpen, ADamagedDatabaseIsRefusedAndNamesTheWayOut) {  // DU-04
   const std::string junk(600, '\x5a');
   for (const auto* const where : {"header", "schema", "tables", "cut", "garbage", "empty"}) {
     SCOPED_TRACE(where);
-    Place place(Place::In::memory);
+    Place place;
     place.open();
     for (int i = 0; i < 40; ++i) ASSERT_TRUE(place.put(fmt::format("m{}", i), octets(3'000)).ok());
     place.close();
@@ -151,7 +151,7 @@ void flip(const std::string& path, const std::string& text) {
 
 TEST(StoreDamage, AFlippedBitInABodyIsNeverSent) {  // DU-04
   for (const std::size_t size : {5'000U, 300'000U}) {
-    Place place(Place::In::memory);
+    Place place;
     Alerts alerts;
     place.settings.on_alert = alerts.sink();
     place.open();
@@ -177,7 +177,7 @@ TEST(StoreDamage, AFlippedBitInABodyIsNeverSent) {  // DU-04
 
 TEST(StoreDamage, AMissingOrCutBodyFile) {
   for (const bool missing : {true, false}) {
-    Place place(Place::In::memory);
+    Place place;
     place.open();
     ASSERT_TRUE(place.put("a", octets(300'000)).ok());
     const auto file = place.folder.file("bodies/1-1-a");
@@ -192,7 +192,7 @@ TEST(StoreDamage, AMissingOrCutBodyFile) {
 }
 
 TEST(StoreDamage, DamageWhileItIsReadIsFoundBeforeTheLastOctets) {
-  Place place(Place::In::memory);
+  Place place;
   place.open();
   const auto text = octets(1'000'000, 4);
   ASSERT_TRUE(place.put("a", text).ok());
@@ -219,7 +219,7 @@ TEST(StoreDamage, DamageWhileItIsReadIsFoundBeforeTheLastOctets) {
 }
 
 TEST(StoreOpen, GarbageOfAnEarlierStartIsRemovedAndNothingElse) {  // DU-19
-  Place place(Place::In::memory);
+  Place place;
   Alerts alerts;
   place.open();
   ASSERT_TRUE(place.put("kept", octets(100'000)).ok());
@@ -244,7 +244,7 @@ TEST(StoreOpen, GarbageOfAnEarlierStartIsRemovedAndNothingElse) {  // DU-19
 }
 
 TEST(StoreOpen, ManyGarbageFilesAreRemovedInSteps) {
-  Place place(Place::In::memory);
+  Place place;
   place.open();
   place.close();
   for (int i = 0; i < 1000; ++i) std::ofstream(place.folder.file(fmt::format("bodies/1-{}-x", i))) << "x";
@@ -256,7 +256,7 @@ TEST(StoreOpen, ManyGarbageFilesAreRemovedInSteps) {
 }
 
 TEST(StoreOpen, ATornNoteOfUnsureMessagesNamesNoOthers) {
-  Place place(Place::In::memory);
+  Place place;
   place.open();
   for (const auto* id : {"m1", "m12", "m2"}) ASSERT_TRUE(place.put(id, octets(10)).ok());
   place.close();
@@ -270,7 +270,7 @@ TEST(StoreOpen, ATornNoteOfUnsureMessagesNamesNoOthers) {
 }
 
 TEST(StoreOpen, TheLogStaysSmall) {  // DU-10
-  Place place(Place::In::memory);
+  Place place;
   auto& store = place.open();
   std::uintmax_t largest = 0;
   std::atomic<bool> ended{false};
@@ -313,7 +313,7 @@ TEST(StoreOpen, TheLogStaysSmall) {  // DU-10
 }
 
 TEST(StoreOpen, ManyThreadsAtOnce) {  // DU-09: run with TSan in scripts/ci-full
-  Place place(Place::In::memory);
+  Place place;
   place.settings.checkpoint_pages = 50;
   auto& store = place.open();
   constexpr int kThreads = 4, kEach = 60;

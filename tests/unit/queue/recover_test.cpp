@@ -14,7 +14,7 @@ constexpr auto kRecursive = std::filesystem::copy_options::recursive;
 
 // A queue, to be copied.
 struct Original {
-  Original() : place(Place::In::memory) {
+  Original() {
     place.open();
     for (int i = 0; i < kMessages; ++i) {
       const std::size_t size = i % 50 == 0 ? 80'000 : 1'500;
@@ -32,7 +32,7 @@ struct Original {
 class Damaged : public Place {
  public:
   static constexpr int kMessages = Original::kMessages;
-  Damaged() : Place(In::memory) {
+  Damaged() {
     static const Original original;
     for (const auto* const name : {"queue.db", "bodies"}) {
       std::filesystem::copy(original.place.folder.file(name), folder.file(name), kRecursive);
@@ -77,7 +77,7 @@ TEST(Recover, LeavesAWholeQueueAlone) {
 }
 
 TEST(Recover, RefusesWhatItCannotDo) {
-  Place place(Place::In::memory);
+  Place place;
   place.open();
   EXPECT_NE(recover_store(place.folder.path(), posix_files(), place.clock).error.find("another process"),
             std::string::npos);
