@@ -252,6 +252,7 @@ int Daemon::run() {
     sink_.finish();
     std::_Exit(0);
   }
+  mailroom_.dismiss();
   return 0;
 }
 

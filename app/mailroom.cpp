@@ -178,4 +178,10 @@ void Mailroom::close() {
   if (activity_) activity_->close();
 }
 
+void Mailroom::dismiss() {
+  durable_.runner = nullptr;
+  runner_.reset();
+  attempts_.clear();
+}
+
 }  // namespace app

@@ -48,6 +48,8 @@ class Mailroom {
   net::Awaitable<std::size_t> drain(core::Deadline deadline);
   // Blocks; after the drain, while the shards still run.
   void close();
+  // When the shards have ended, before they are destroyed: the runner goes.
+  void dismiss();
 
  private:
   queue::RunnerSettings runner_settings(const forwarder::Config& config) const;
