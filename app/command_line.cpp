@@ -47,6 +47,16 @@ int run_command_line(int argc, const char* const* argv) {
   route_command->add_option("--ip", route.ip, "address of the client");
   route_command->callback([&] { action = [&] { return cmd_route(global, route); }; });
 
+  TryOptions rehearsed;
+  auto* try_command =
+      command(cli, "try", "a dry run of a whole message: every decision, the exact replies; sends nothing");
+  try_command->add_option("--ip", rehearsed.ip, "address of the client")->required();
+  try_command->add_option("--helo", rehearsed.helo, "what it says in EHLO");
+  try_command->add_option("--from", rehearsed.from, "envelope sender; <> for a bounce")->required();
+  try_command->add_option("--to", rehearsed.to, "recipient; may be repeated")->required()->allow_extra_args(false);
+  try_command->add_option("FILE", rehearsed.file, "the message; - for standard input")->required();
+  try_command->callback([&] { action = [&] { return cmd_try(global, rehearsed); }; });
+
   std::string address;
   auto* srs = command(cli, "srs", "rewrite a sender, or turn one back");
   srs->require_subcommand(1);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace app {
 
@@ -38,9 +39,16 @@ struct AuthOptions {
   bool spf_only = false;
 };
 
+struct TryOptions {
+  std::string ip, helo, from;  // from "" or "<>": the null sender
+  std::vector<std::string> to;
+  std::string file;  // the message; "-": standard input
+};
+
 int cmd_serve(const GlobalOptions& global);
 int cmd_check(const GlobalOptions& global);
 int cmd_route(const GlobalOptions& global, const RouteOptions& options);
+int cmd_try(const GlobalOptions& global, const TryOptions& options);
 int cmd_auth(const GlobalOptions& global, const AuthOptions& options);
 int cmd_srs_encode(const GlobalOptions& global, const std::string& address);
 int cmd_srs_decode(const GlobalOptions& global, const std::string& address);

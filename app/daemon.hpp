@@ -79,6 +79,7 @@ class Daemon {
   core::Budget memory_, disk_;
   core::Steady::time_point started_ = core::Steady::now();
   net::Spool spool_;
+  auth::DkimLibrary dkim_library_;
   forwarder::Slots slots_;
   smtpd::ConnectionTable connections_;
   boost::asio::io_context control_{1};

@@ -13,18 +13,10 @@ namespace {
 using enum NotYet::Default;
 
 constexpr std::array kTable{
-    NotYet{"arc.seal", "false", on},
-    NotYet{"arc.trusted_sealers", "[]"},
     NotYet{"access.rules", "[]"},
     NotYet{"access.geoip", "{}"},
     NotYet{"dnsbl", "[]"},
     NotYet{"policy.dnsbl_threshold", "-"},
-    NotYet{"policy.spf", "off", on},
-    NotYet{"policy.dmarc", "off", on},
-    NotYet{"policy.dmarc_quarantine", "-"},
-    NotYet{"policy.dmarc_discovery", "-"},
-    NotYet{"policy.require_auth", "none", on},
-    NotYet{"policy.forecast", "off", on},
     NotYet{"policy.rdns", "off", on},
     NotYet{"policy.rdns_causes", "[]"},
     NotYet{"policy.helo", "off", on},
@@ -34,7 +26,6 @@ constexpr std::array kTable{
     NotYet{"policy.rate.messages_per_sender_domain", "off"},
     NotYet{"policy.rate.recipients_per_rule", "off"},
     NotYet{"policy.greylist.mode", "off"},
-    NotYet{"policy.exceptions", "[]"},
     NotYet{"delivery.handoff", "0s", on},
     NotYet{"delivery.tls", "none|opportunistic"},
     NotYet{"delivery.tls_fallback", "always", on},

@@ -41,6 +41,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   void give_back();
   // A session was open at some time: a silent destination is slow, not unreachable (C.3.1).
   bool reached() const { return held_before_ || candidates_.reached(); }
+  const std::optional<core::IpAddress>& source() const { return source_; }
   const Target& target() const { return order_.target; }
   const core::IpAddress& client() const { return order_.client; }
 
@@ -54,6 +55,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
  private:
   enum class Wish { recipients, body, dot };
   net::Awaitable<void> step();
+  void rehearse(Rehearsal& rehearsal);
   net::Awaitable<void> converge();
   net::Awaitable<std::unique_ptr<Upstream>> take_session();
   net::Awaitable<bool> take_share();
@@ -87,6 +89,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   Candidates candidates_;
 
   std::unique_ptr<Upstream> upstream_;
+  std::optional<core::IpAddress> source_;
   Slots::Share share_;
   bool mail_said_ = false, utf8_said_ = false, in_body_ = false, reused_ = false, allow_kept_ = true,
        abandoned_ = false, held_before_ = false;

@@ -9,12 +9,15 @@
 #include <string>
 #include <vector>
 
+#include "auth/arc.hpp"
 #include "auth/dkim_sign.hpp"
+#include "auth/dmarc.hpp"
 #include "core/clock.hpp"
 #include "core/ip.hpp"
 #include "forwarder/masking.hpp"
 #include "net/tls.hpp"
 #include "policy/routes.hpp"
+#include "policy/verdict.hpp"
 #include "srs/loop_token.hpp"
 #include "srs/rewriter.hpp"
 
@@ -69,7 +72,11 @@ struct Config {
   std::shared_ptr<const srs::LoopToken> loop_token;          // keyed Delivered-To (LP-02)
   std::vector<std::shared_ptr<const auth::Signer>> signers;  // [dkim]
   std::map<std::string, std::vector<std::shared_ptr<const auth::Signer>>, std::less<>>
-      domain_signers;  // by domain name
+      domain_signers;                             // by domain name
+  std::shared_ptr<const auth::ArcSealer> sealer;  // null: [arc] seal = false, or no RSA key
+  policy::AuthSettings auth;
+  auth::Discovery dmarc_discovery = auth::Discovery::tree_walk;
+  std::shared_ptr<const auth::PublicSuffixList> suffixes;  // may be null
   DeliverySettings delivery;
   std::vector<NextHopRoute> next_hops;
   std::shared_ptr<const net::TlsClient> tls_client;

@@ -7,11 +7,10 @@
 namespace forwarder {
 // ---- Engine
 
-Engine::Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
-               core::Random& random, core::Metrics& metrics)
+Engine::Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, Slots& slots, core::Random& random,
+               core::Metrics& metrics)
     : executor_(executor),
       resolver_(resolver),
-      spool_(spool),
       slots_(slots),
       random_(random),
       metrics_(metrics),
@@ -93,6 +92,10 @@ net::Awaitable<std::optional<mail::Outcome>> Delivery::recipient_verdict(std::si
 
 bool Delivery::reached() const {
   return attempt_->reached();
+}
+
+std::optional<core::IpAddress> Delivery::source() const {
+  return attempt_->source();
 }
 
 std::optional<mail::Outcome> Delivery::known(std::size_t index) const {

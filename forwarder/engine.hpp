@@ -25,7 +25,6 @@
 #include "mail/envelope.hpp"
 #include "mail/message.hpp"
 #include "net/gate.hpp"
-#include "net/spool.hpp"
 
 namespace forwarder {
 
@@ -42,6 +41,14 @@ struct Order {
 
 class Attempt;
 
+// For a dry run (`onward try`): nothing is sent, every next hop is taken to accept everything, and what it would have
+// got is shown here.
+class Rehearsal {
+ public:
+  virtual ~Rehearsal() = default;
+  virtual void would_send(const Order& order, const std::vector<mail::Mailbox>& recipients, const Parcel& parcel) = 0;
+};
+
 class Delivery {
  public:
   Delivery() = default;
@@ -57,6 +64,8 @@ class Delivery {
   net::Awaitable<std::optional<mail::Outcome>> recipient_verdict(std::size_t index, core::Deadline deadline);
   // Is a session with the next hop open (or kept for us): a silent one is "slow", none is "unreachable" (C.3.1).
   bool reached() const;
+  // Our own address in the session with the next hop, the last one when there were several; nothing: there was none.
+  std::optional<core::IpAddress> source() const;
   // The upstream's verdict so far; empty: not known.
   std::optional<mail::Outcome> known(std::size_t index) const;
   // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.
@@ -90,8 +99,11 @@ class Delivery {
 
 class Engine {
  public:
-  Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
-         core::Random& random, core::Metrics& metrics);
+  Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, Slots& slots, core::Random& random,
+         core::Metrics& metrics);
+
+  // From now on nothing is sent. `rehearsal` outlives the engine.
+  void rehearse(Rehearsal& rehearsal) { rehearsal_ = &rehearsal; }
 
   // Begins one group's transaction. Nothing is sent before the first recipient is added.
   Delivery start(Order order, const core::Log& log);
@@ -108,7 +120,6 @@ class Engine {
   friend class Attempt;
   boost::asio::any_io_executor executor_;
   dns::Resolver& resolver_;
-  net::Spool& spool_;
   Slots& slots_;
   core::Random& random_;
   core::Metrics& metrics_;
@@ -116,6 +127,7 @@ class Engine {
   net::Gate gate_;
   SourceMarks marks_;
   FamilyMemory families_;
+  Rehearsal* rehearsal_ = nullptr;
   std::map<std::string, std::set<Attempt*>> lendable_;  // attempts whose client is sending data, by target
   void lend(Attempt& attempt);
   void unlend(Attempt& attempt);

@@ -1,12 +1,11 @@
 #include "forwarder/in_session.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <set>
 
 #include "core/text.hpp"
-#include "forwarder/trace.hpp"
+#include "forwarder/dressing.hpp"
 
 namespace forwarder {
 namespace {
@@ -14,51 +13,37 @@ namespace {
 // promise.md C.4.1: how long a group that is ready waits for one that is not.
 constexpr core::Seconds kGroupsWait{10};
 // The reverse name is for the Received field only: nobody waits long for it.
-constexpr core::Seconds kReverseTimeout{3};
-constexpr std::size_t kReverseNames = 3;
+constexpr core::Seconds kReversePatience{1};
+// Rule name of a bounce that comes back.
+constexpr std::string_view kSrsRule = "srs";
+// threats DN-08: all of authentication is over so long after the final dot, known or not.
+constexpr core::Seconds kAuthPatience{5};
+// RFC 7208 §4.6.4, where SPF decides at RCPT.
+constexpr core::Seconds kSpfPatience{20};
+// The forecast is a courtesy: nobody waits long for it.
+constexpr core::Seconds kForecastPatience{2};
 
-std::string reverse_name(const core::IpAddress& ip) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string name;
-  const auto bytes = ip.bytes();
-  for (auto it = bytes.rbegin(); it != bytes.rend(); ++it) {
-    const auto octet = static_cast<unsigned char>(*it);
-    if (ip.is_v6()) {
-      name += kHex[octet & 15];
-      name += '.';
-      name += kHex[octet >> 4];
-      name += '.';
-    } else {
-      name += std::to_string(octet) + ".";
-    }
+// Where mail will leave from as far as configuration tells.
+std::optional<core::IpAddress> first_source(const DeliverySettings& delivery) {
+  const bool six = delivery.prefer == Family::ipv6;
+  for (const auto* pool :
+       {six ? &delivery.source_ipv6 : &delivery.source_ipv4, six ? &delivery.source_ipv4 : &delivery.source_ipv6}) {
+    if (!pool->empty()) return pool->front().address;
   }
-  return name + (ip.is_v6() ? "ip6.arpa" : "in-addr.arpa");
+  return std::nullopt;
+}
+
+auth::VerifySettings verify_settings(const Config& config, core::Wall::time_point now) {
+  auth::VerifySettings settings;
+  settings.now = now;
+  settings.discovery = config.dmarc_discovery;
+  settings.suffixes = config.suffixes.get();
+  settings.spf = config.auth.spf != policy::AuthSettings::Spf::off;
+  settings.dmarc = config.auth.dmarc != policy::AuthSettings::Dmarc::off;
+  return settings;
 }
 
 }  // namespace
-
-// PTR, then the name's addresses: only a name that leads back counts.
-struct InSession::Reverse {
-  explicit Reverse(boost::asio::any_io_executor executor) : done(std::move(executor)) {}
-  net::Signal done;
-  bool finished = false;
-  std::string name;
-
-  static net::Awaitable<void> look_up(std::shared_ptr<Reverse> self, dns::Resolver& resolver, core::IpAddress ip) {
-    const auto deadline = core::Deadline::after(kReverseTimeout);
-    dns::Question pointer{reverse_name(ip), dns::Type::ptr};
-    const auto names = co_await resolver.resolve(std::move(pointer), deadline);
-    for (std::size_t i = 0; i < names.names.size() && i < kReverseNames && self->name.empty(); ++i) {
-      dns::Question forward{names.names[i], ip.is_v6() ? dns::Type::aaaa : dns::Type::a};
-      const auto addresses = co_await resolver.resolve(std::move(forward), deadline);
-      if (std::find(addresses.addresses.begin(), addresses.addresses.end(), ip) != addresses.addresses.end()) {
-        self->name = names.names[i];
-      }
-    }
-    self->finished = true;
-    self->done.notify();
-  }
-};
 
 InSession::InSession(Pipeline& pipeline, std::shared_ptr<const Config> config, const Client& client,
                      mail::MailCommand command, std::string id, const core::Log& log)
@@ -68,10 +53,29 @@ InSession::InSession(Pipeline& pipeline, std::shared_ptr<const Config> config, c
       command_(std::move(command)),
       id_(std::move(id)),
       log_(log),
+      skipped_(policy::skipped_checks(config_->auth.exceptions, {client.address, &command_.from, {}})),
+      authentication_(begin_authentication()),
       intake_({pipeline.means().memory, pipeline.means().disk, pipeline.means().spool, pipeline.means().metrics,
-               config_->spill_above}) {}
+               config_->spill_above, authentication_.get()}) {}
 
 InSession::~InSession() = default;
+
+// SPF starts here. Null: nothing is to be checked, or to be sealed.
+std::unique_ptr<Authentication> InSession::begin_authentication() const {
+  if (!config_->auth.active() && !config_->sealer) return nullptr;
+  const auto& means = pipeline_.means();
+  const auto now = means.clock->wall();
+  auth::SpfInput envelope;
+  envelope.client = client_.address;
+  envelope.helo = client_.helo;
+  envelope.mail_from = command_.from;
+  envelope.receiver = config_->hostname;
+  envelope.time = core::Wall::to_time_t(now);
+  envelope.explain = config_->auth.spf == policy::AuthSettings::Spf::reject;  // nobody else reads it (DN-07)
+  return std::make_unique<Authentication>(
+      Authentication::Means{means.executor, means.resolver, means.dkim_library, means.metrics},
+      verify_settings(*config_, now), std::move(envelope));
+}
 
 mail::Reply InSession::refuse(int code, mail::EnhancedCode enhanced, std::string_view text,
                               std::string_view reason) const {
@@ -89,7 +93,7 @@ std::optional<mail::Reply> InSession::resolve_srs(const mail::Mailbox& to, polic
   const auto original = config_->srs->reverse(to.local, pipeline_.means().clock->wall());
   if (original) {
     route.kind = policy::Route::Kind::forward;
-    route.rule = "srs";
+    route.rule = kSrsRule;
     route.destinations.push_back(*original);
     return std::nullopt;
   }
@@ -174,6 +178,10 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
   recipient.domain = route.domain;
   if (route.kind == policy::Route::Kind::drop) co_return accept(std::move(recipient));
 
+  if (auto refusal = co_await check_spf(route)) {
+    log_recipient(command.to, refusal->permanent() ? "rejected" : "deferred", *refusal, route.rule);
+    co_return std::move(*refusal);
+  }
   std::vector<Target> targets;
   if (auto refusal = join_groups(route, targets)) {
     log_recipient(command.to, "deferred", *refusal, route.rule);
@@ -207,12 +215,27 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
     leg.index = groups_[group].delivery.add_recipient(route.destinations[i]);
     recipient.legs.push_back(std::move(leg));
   }
-  if (!reverse_) {
-    reverse_ = std::make_shared<Reverse>(pipeline_.means().executor);
-    auto work = Reverse::look_up(reverse_, *pipeline_.means().resolver, client_.address);
-    boost::asio::co_spawn(pipeline_.means().executor, std::move(work), boost::asio::detached);
-  }
+  if (!reverse_) reverse_.emplace(pipeline_.means().executor, *pipeline_.means().resolver, client_.address);
   co_return co_await settle_recipient(std::move(recipient));
+}
+
+// policy.spf = "reject": no upstream hears of a client that SPF refuses (promise.md C.3.1). Bounces to us need no SPF:
+// the HMAC of their address is the proof (interface.md §6.21).
+net::Awaitable<std::optional<mail::Reply>> InSession::check_spf(const policy::Route& route) {
+  using Settings = policy::AuthSettings;
+  if (config_->auth.spf != Settings::Spf::reject || route.rule == kSrsRule || skipped_.has(policy::Check::spf)) {
+    co_return std::nullopt;
+  }
+  const auto* spf = co_await authentication_->spf(core::Deadline::after(kSpfPatience));
+  auth::SpfResult unknown;
+  unknown.result = auth::Verdict::temperror;
+  co_return refusal_of(policy::decide_spf(config_->auth, spf != nullptr ? *spf : unknown, skipped_));
+}
+
+// The reply that a verdict asks for; nothing: go on.
+std::optional<mail::Reply> InSession::refusal_of(const policy::Verdict& verdict) const {
+  if (verdict.kind == policy::Verdict::Kind::accept) return std::nullopt;
+  return refuse(verdict.code, verdict.enhanced, verdict.text, verdict.reason);
 }
 
 mail::Reply InSession::accept(Recipient recipient) {
@@ -299,62 +322,100 @@ std::optional<mail::Reply> InSession::check_message() {
   return std::nullopt;
 }
 
-std::shared_ptr<const Parcel> InSession::make_parcel(core::Result<void>& result) {
-  const auto now = pipeline_.means().clock->wall();
-  auto parcel = std::make_shared<Parcel>();
-  auto& prefix = parcel->message.prefix;
+// SPF, DKIM, ARC, DMARC, and what they mean. A reply when the message is refused for it.
+net::Awaitable<std::optional<mail::Reply>> InSession::authenticate() {
+  if (!authentication_) co_return std::nullopt;
+  auto& metrics = *pipeline_.means().metrics;
+  results_ = co_await authentication_->finish(core::Deadline::after(kAuthPatience));
+  const auto& authors = authentication_->authors();
+  skipped_ = policy::skipped_checks(config_->auth.exceptions, {client_.address, &command_.from, authors.domains});
+  const bool bounce = command_.from.null() && std::ranges::all_of(recipients_, [](const Recipient& recipient) {
+                        return recipient.rule == kSrsRule;
+                      });
+  verdict_ = policy::decide(config_->auth, {*results_, authors, command_.from, skipped_, bounce});
+  log_authentication();
+  if (verdict_.quarantine) metrics.add(core::Counter::auth_quarantined);
+  if (verdict_.overridden) metrics.add(core::Counter::auth_overridden);
+  if (verdict_.kind == policy::Verdict::Kind::reject) metrics.add(core::Counter::auth_rejected);
+  if (verdict_.kind == policy::Verdict::Kind::defer) metrics.add(core::Counter::auth_deferred);
+  co_return refusal_of(verdict_);
+}
 
-  // The body of the signatures first; what we prepend is not signed.
-  parcel->message.cuts = forged_results(intake_.headers(), intake_.header_section(), config_->hostname);
-  std::vector<mail::HeaderField> fields;
-  for (const auto& field : intake_.headers().fields()) {
-    const auto offset = static_cast<std::uint64_t>(field.raw.data() - intake_.header_section().data());
-    const auto cut = std::any_of(parcel->message.cuts.begin(), parcel->message.cuts.end(),
-                                 [offset](const auto& c) { return c.offset == offset; });
-    if (!cut) fields.push_back(field);
-  }
-  const auth::SignedFields signed_fields(fields);
-  const auto sign_all = [&](const std::vector<std::shared_ptr<const auth::Signer>>& signers) {
-    for (const auto& signer : signers) {
-      auto field = signer->sign(signed_fields, intake_.body_hash(), now);
-      if (field) {
-        prefix += *field;
-      } else {
-        result = field.error();
-      }
-    }
-  };
-  sign_all(config_->signers);
+std::set<std::string> InSession::forwarded_domains() const {
   std::set<std::string> domains;
   for (const auto& recipient : recipients_) domains.insert(recipient.domain);
-  for (const auto& domain : domains) {
-    if (const auto own = config_->domain_signers.find(domain); own != config_->domain_signers.end()) {
-      sign_all(own->second);
+  return domains;
+}
+
+// What each next hop will find: SPF of our sender from our address there, and DMARC of the author by what is left of
+// it.
+net::Awaitable<std::optional<mail::Reply>> InSession::look_ahead() {
+  if (!authentication_ || config_->auth.forecast == policy::AuthSettings::Forecast::off) co_return std::nullopt;
+  const auto deadline = core::Deadline::after(kForecastPatience);
+  const bool cut = !forged_results(intake_.headers(), intake_.header_section(), config_->hostname).empty();
+  const auto ours = signing_domains(*config_, forwarded_domains());
+  std::optional<mail::Reply> refusal;
+  for (const auto& group : groups_) {
+    auto source = group.delivery.source();
+    if (!source) source = first_source(config_->delivery);  // the session was given back before it was ever opened
+    auth::Future future;
+    future.signed_domains = ours;
+    future.results_cut = cut;
+    if (source) {
+      auto sender = *srs_sender_;
+      future.spf = co_await pipeline_.spf_of_us(*source, std::move(sender), deadline);
     }
+    const auto our_spf = auth::to_string(source ? future.spf.result : auth::Verdict::none);
+    const auto expected = co_await authentication_->forecast(std::move(future), deadline);
+    forecast_ = policy::forecast_word(expected);
+    log_.info("forecast", {{"next_hop", group.target.key},
+                           {"source", source ? source->to_string() : std::string()},
+                           {"our_spf", our_spf},
+                           {"dmarc", forecast_},
+                           {"author", expected.domain},
+                           {"policy", auth::to_string(expected.policy)},
+                           {"dkim_aligned", expected.dkim_aligned}});
+    if (expected.result == auth::Verdict::fail && expected.disposition != auth::DmarcPolicy::none) {
+      pipeline_.means().metrics->add(core::Counter::forecast_failed);
+    }
+    auto reply = refusal_of(policy::decide_forecast(config_->auth, expected, skipped_));
+    if (reply && !refusal) refusal = std::move(*reply);
   }
+  co_return refusal;
+}
+
+std::shared_ptr<const ReceivedParcel> InSession::make_parcel(core::Result<void>& result) {
+  const auto now = pipeline_.means().clock->wall();
+  Dressing dressing{*config_, intake_.headers(), intake_.header_section(), intake_.body_hash(), {}, {}, {}};
   for (const auto& recipient : recipients_) {
-    if (recipient.legs.empty()) continue;
-    prefix += mail::make_field("Delivered-To", config_->loop_token->make(recipient.address.mailbox));
+    if (!recipient.legs.empty()) dressing.recipients.push_back(&recipient.address);
   }
-  ReceivedInfo info;
+  dressing.domains = forwarded_domains();
+  if (results_) {
+    dressing.results = &*results_;
+    dressing.envelope = &authentication_->envelope();
+    dressing.quarantine = verdict_.quarantine;
+  }
+  auto& info = dressing.received;
   info.client = &client_;
-  info.ptr = reverse_ && reverse_->finished ? reverse_->name : std::string();
+  info.ptr = reverse_ ? reverse_->name() : std::string();
   info.hostname = config_->hostname;
   info.id = id_;
   if (recipients_.size() == 1) info.only_recipient = recipients_.front().address.to_string();
   info.smtputf8 = command_.smtputf8;
-  info.time = std::chrono::duration_cast<core::Seconds>(now.time_since_epoch()).count();
-  prefix += received_field(info);
-
-  parcel->content = intake_.take();
-  parcel->message.content = parcel->content.get();
-  return parcel;
+  info.time = core::Wall::to_time_t(now);
+  auto message = dress(dressing, now);
+  if (!message) {
+    result = message.error();
+    return nullptr;
+  }
+  return std::make_shared<const ReceivedParcel>(std::move(*message), intake_.take(), *pipeline_.means().spool);
 }
 
 // Everything but the dots. False: the client may not be answered with more than 451, no dot must go out.
-net::Awaitable<bool> InSession::stream_to_all(std::shared_ptr<const Parcel> parcel, core::Deadline deadline) {
+net::Awaitable<bool> InSession::stream_to_all(std::shared_ptr<const ReceivedParcel> parcel, core::Deadline deadline) {
   // interface.md §6.29: whether SMTPUTF8 is needed is decided by the header (addresses see to themselves).
-  const bool utf8 = command_.smtputf8 && parcel->content->has_8bit_header;
+  const bool utf8 = command_.smtputf8 && parcel->content().has_8bit_header;
   for (auto& group : groups_) group.delivery.begin_body(parcel, utf8);
   const auto limit = groups_.size() > 1 ? deadline.within(kGroupsWait) : deadline;
   bool all = true;
@@ -425,9 +486,9 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
     for (const auto& recipient : recipients_) log_recipient(recipient.address, "dropped", reply, recipient.rule);
     co_return reply;
   }
-  if (reverse_ && !reverse_->finished) {
-    static_cast<void>(co_await reverse_->done.wait(core::Deadline::after(core::Seconds(1))));
-  }
+  if (auto refusal = co_await authenticate()) co_return reject(std::move(*refusal));
+  if (auto refusal = co_await look_ahead()) co_return reject(std::move(*refusal));
+  if (reverse_) static_cast<void>(co_await reverse_->wait(core::Deadline::after(kReversePatience)));
   core::Result<void> signed_all;
   const auto parcel = make_parcel(signed_all);
   if (!signed_all) co_return reject(refuse(451, {4, 3, 0}, "The message could not be signed now", "local-error"));
@@ -462,7 +523,7 @@ mail::Reply InSession::conclude() {
   const auto results = collect();
   std::vector<mail::Fate> fates;
   for (const auto& result : results) fates.push_back(result.outcome.fate);
-  // Authentication does not exist yet, so no sender is ownable.
+  // There is no queue yet, so that no message can become ours.
   const auto decision = promise::decide(promise::Sender::not_ownable, fates);
   auto reply = compose_answer(decision.answer, results, config_->delivery.errors, masks(), id_);
   std::size_t i = 0;
@@ -495,7 +556,61 @@ void InSession::log_recipient(const mail::ForwardPath& to, std::string_view stat
                           {"mail_from", command_.from.to_string()},
                           {"rcpt_to", to.to_string()},
                           {"rule", rule},
+                          {"spf", word_of(Method::spf)},
+                          {"dkim", word_of(Method::dkim)},
+                          {"dmarc", word_of(Method::dmarc)},
+                          {"arc", word_of(Method::arc)},
                           {"reply", reply.to_log()}});
+}
+
+// Everything that was found about the message's sender, in one event.
+void InSession::log_authentication() const {
+  const auto& results = *results_;
+  std::string signatures;
+  for (const auto& one : results.dkim) {
+    if (one.result == auth::Verdict::none) continue;
+    signatures +=
+        fmt::format("{}{}/{}={}", signatures.empty() ? "" : " ", one.domain, one.selector, auth::to_string(one.result));
+  }
+  std::string_view action = "accept";
+  if (verdict_.kind == policy::Verdict::Kind::reject) action = "reject";
+  if (verdict_.kind == policy::Verdict::Kind::defer) action = "defer";
+  if (verdict_.quarantine) action = "quarantine";
+  log_.info("authentication", {{"client_ip", client_.address.to_string()},
+                               {"spf", word_of(Method::spf)},
+                               {"spf_domain", results.spf.domain},
+                               {"spf_reason", results.spf.reason},
+                               {"dkim", word_of(Method::dkim)},
+                               {"dkim_signatures", signatures},
+                               {"dmarc", word_of(Method::dmarc)},
+                               {"author", results.dmarc.domain},
+                               {"policy_domain", results.dmarc.policy_domain},
+                               {"policy", auth::to_string(results.dmarc.policy)},
+                               {"disposition", auth::to_string(results.dmarc.disposition)},
+                               {"spf_aligned", results.dmarc.spf_aligned},
+                               {"dkim_aligned", results.dmarc.dkim_aligned},
+                               {"dmarc_reason", results.dmarc.reason},
+                               {"arc", word_of(Method::arc)},
+                               {"arc_reason", results.arc.reason},
+                               {"ownable", policy::is_ownable(command_.from, results, authentication_->authors())},
+                               {"action", action},
+                               {"overridden", verdict_.overridden}});
+}
+
+// "" when it was not looked at.
+std::string_view InSession::word_of(Method method) const {
+  if (!results_) return "";
+  switch (method) {
+    case Method::spf:
+      return results_->spf_checked ? auth::to_string(results_->spf.result) : "";
+    case Method::dkim:
+      return auth::to_string(policy::summary(results_->dkim));
+    case Method::dmarc:
+      return results_->dmarc_checked ? auth::to_string(results_->dmarc.result) : "";
+    case Method::arc:
+      return auth::to_string(results_->arc.result);
+  }
+  return "";
 }
 
 void InSession::log_result(const Result& result, const Leg& leg, const mail::Reply& reply) const {
@@ -517,6 +632,12 @@ void InSession::log_result(const Result& result, const Leg& leg, const mail::Rep
                          {"destination", leg.destination.to_string()},
                          {"subject", subject != nullptr ? mail::unfold(subject->value()) : std::string()},
                          {"size", size_},
+                         {"spf", word_of(Method::spf)},
+                         {"dkim", word_of(Method::dkim)},
+                         {"dmarc", word_of(Method::dmarc)},
+                         {"arc", word_of(Method::arc)},
+                         {"quarantine", verdict_.quarantine},
+                         {"forecast", forecast_},
                          {"reply", reply.to_log()},
                          {"upstream_host", outcome.host},
                          {"upstream_address", outcome.address},

@@ -4,11 +4,14 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "forwarder/answer.hpp"
+#include "forwarder/authentication.hpp"
 #include "forwarder/pipeline.hpp"
+#include "forwarder/reverse_name.hpp"
 
 namespace forwarder {
 
@@ -45,16 +48,22 @@ class InSession final : public Transaction {
     std::string domain;     // the forwarded domain that took it
     std::vector<Leg> legs;  // none: dropped by rule
   };
-  struct Reverse;  // looks up the client's name; lives on when the transaction ends first
+  enum class Method { spf, dkim, dmarc, arc };
 
+  std::unique_ptr<Authentication> begin_authentication() const;
   std::optional<mail::Reply> resolve(const mail::ForwardPath& to, policy::Route& route);
   std::optional<mail::Reply> resolve_srs(const mail::Mailbox& to, policy::Route& route);
   std::optional<mail::Reply> join_groups(const policy::Route& route, std::vector<Target>& targets);
+  net::Awaitable<std::optional<mail::Reply>> check_spf(const policy::Route& route);
+  std::optional<mail::Reply> refusal_of(const policy::Verdict& verdict) const;
   net::Awaitable<mail::Reply> settle_recipient(Recipient recipient);
   mail::Reply accept(Recipient recipient);
   std::optional<mail::Reply> check_message();
-  std::shared_ptr<const Parcel> make_parcel(core::Result<void>& result);
-  net::Awaitable<bool> stream_to_all(std::shared_ptr<const Parcel> parcel, core::Deadline deadline);
+  net::Awaitable<std::optional<mail::Reply>> authenticate();
+  net::Awaitable<std::optional<mail::Reply>> look_ahead();
+  std::set<std::string> forwarded_domains() const;
+  std::shared_ptr<const ReceivedParcel> make_parcel(core::Result<void>& result);
+  net::Awaitable<bool> stream_to_all(std::shared_ptr<const ReceivedParcel> parcel, core::Deadline deadline);
   net::Awaitable<void> dot_to_all(ClientProbe& probe, core::Deadline deadline);
   std::vector<Result> collect() const;
   mail::Reply conclude();
@@ -64,6 +73,8 @@ class InSession final : public Transaction {
   void log_recipient(const mail::ForwardPath& to, std::string_view status, const mail::Reply& reply,
                      std::string_view rule) const;
   void log_result(const Result& result, const Leg& leg, const mail::Reply& reply) const;
+  std::string_view word_of(Method method) const;
+  void log_authentication() const;
 
   Pipeline& pipeline_;
   std::shared_ptr<const Config> config_;
@@ -74,8 +85,13 @@ class InSession final : public Transaction {
   std::optional<mail::ReversePath> srs_sender_;
   std::vector<Recipient> recipients_;
   std::vector<Group> groups_;
-  Intake intake_;
-  std::shared_ptr<Reverse> reverse_;
+  policy::Checks skipped_;
+  std::unique_ptr<Authentication> authentication_;  // null: nothing is checked
+  Intake intake_;                                   // shows it the message
+  std::optional<ReverseName> reverse_;
+  std::optional<auth::Results> results_;
+  policy::Verdict verdict_;
+  std::string_view forecast_;
   core::Steady::time_point data_done_{};
   std::uint64_t size_ = 0;  // of the message as received
 };
