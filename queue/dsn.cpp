@@ -156,10 +156,10 @@ mail::EnhancedCode status_of(const DsnRecipient& recipient) {
 }
 
 // "smtp; 550-5.1.1 first" and the following lines folded below.
-std::string diagnostic_field(const DsnRecipient& recipient, DsnDetail detail) {
-  const auto lines = dsn_reply_lines(*recipient.reply, detail);
-  std::string text = recipient.from_peer ? "smtp;" : "x-onward;";
-  for (const auto& line : lines) text += " " + line;
+std::string diagnostic_field(std::string_view type, const mail::Reply& reply, DsnDetail detail) {
+  std::string text(type);
+  text += ';';
+  for (const auto& line : dsn_reply_lines(reply, detail)) text += " " + line;
   return mail::make_field("Diagnostic-Code", text);
 }
 
@@ -177,7 +177,9 @@ void append_recipient(std::string& out, const DsnReport& report, const DsnRecipi
   if (revealed != nullptr && !revealed->remote_mta.empty()) {
     out += mail::make_field("Remote-MTA", "dns; " + core::printable(revealed->remote_mta));
   }
-  if (recipient.reply) out += diagnostic_field(recipient, report.detail);
+  if (recipient.reply) {
+    out += diagnostic_field(recipient.from_peer ? "smtp" : "x-onward", *recipient.reply, report.detail);
+  }
   if (recipient.last_attempt) {
     out += mail::make_field("Last-Attempt-Date", mail::format_date(seconds(*recipient.last_attempt)));
   }

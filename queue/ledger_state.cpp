@@ -91,7 +91,8 @@ std::string_view state_name(LedgerMark mark) {
 
 LedgerState::~LedgerState() {
   assert(waiters_.empty() && table_.count(LedgerMark::claimed) + table_.count(LedgerMark::dot) == 0);
-  if (file_good_) static_cast<void>(file_->write_clock(now()));
+  // An error here only means that ages go back a little.
+  if (file_good_ && file_->write_clock(now())) file_good_ = false;
 }
 
 std::uint32_t LedgerState::now() const {
@@ -384,8 +385,7 @@ bool LedgerState::join(EntryId id, const std::shared_ptr<LedgerWaiter>& waiter) 
   const Lock lock(mutex_);
   const auto slot = slot_of(id);
   if (slot == 0 || !table_[slot].in_flight()) {
-    waiter->verdict.emplace();
-    if (slot != 0) waiter->verdict->what = verdict_of(table_[slot].mark);
+    waiter->verdict = Verdict{slot == 0 ? Verdict::What::released : verdict_of(table_[slot].mark), {}};
     return true;
   }
   auto& all = waiters_[slot];
