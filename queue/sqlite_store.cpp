@@ -413,6 +413,17 @@ std::optional<OpenFailure> open_database(SqliteStore::Parts& parts, const core::
   // The folder of bodies is made when the database is complete: where it is, an empty database has lost its tables.
   const auto age = parts.files->look_for(bodies_of(settings.folder)) ? Age::may_be_new : Age::has_been_used;
   if (auto failure = prepare_database(*db, path, age)) return failure;
+  // After an fsync that failed the kernel shows what is not on the disk, and takes it for written: what is appended to
+  // such a log is lost with it in the next power cut. So nothing is appended to an earlier process's log: it is copied
+  // into the database, which is synced, and begun anew. Its name must be on the disk before: SQLite syncs the folder,
+  // but does not look whether that fails.
+  if (const auto error = parts.files->sync_folder(settings.folder)) {
+    return OpenFailure{OpenFailure::Kind::unusable, fmt::format("{}: {}", settings.folder, error.message())};
+  }
+  if (!db->checkpoint(sqlite::Connection::Checkpoint::truncate)) {
+    if (db->failed()) return explain(db->failure(), path);
+    return OpenFailure{OpenFailure::Kind::locked, path + ": another program is reading the queue's log; try again"};
+  }
   Timeline::Tick tick;
   {
     auto state = db->prepare("SELECT queue_ms, wall_ms FROM state");
@@ -465,8 +476,7 @@ Opened open_store(StoreSettings settings, Files& files, const core::Clock& clock
   parts.bodies = std::make_unique<Bodies>(files, bodies_of(settings.folder), settings.body_threads, settings.at_point);
   parts.settings = std::move(settings);
   if (auto failure = open_database(parts, clock)) return std::move(*failure);
-  // Now that the log exists, all names are made durable, and checked: SQLite does not look whether its own sync of the
-  // folder fails. Only then is the note of unsure messages of no more use.
+  // Once more all names are made durable. Only then is the note of unsure messages of no more use.
   if (auto failure = find_bodies(parts.settings, files)) return std::move(*failure);
   static_cast<void>(files.remove(unsure_note(parts.settings.folder)));
   auto store = std::make_unique<SqliteStore>(std::move(parts));

@@ -3,6 +3,7 @@
 // was answered "committed", and nothing half.
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -238,6 +239,39 @@ TEST(PowerCut, EveryMomentOfARunLeavesAWholeQueue) {
                           [](const auto& o) { return o.kind == DiskOperation::Kind::sync && o.path == "queue.db"; }),
             10);
   EXPECT_EQ(tally.folders, tally.opened);
+}
+
+// After an fsync that failed, programs still see in the page cache what never came to the disk. Whatever is answered
+// after the restart must be safe all the same.
+TEST(PowerCut, AfterAFailedSyncTheLogIsNotTrusted) {  // DU-05
+  for (const auto* const file : {"queue.db-wal", "queue.db"}) {
+    SCOPED_TRACE(file);
+    bool armed = true;
+    Recording run;
+    run.place.settings.checkpoint_pages = file == std::string_view("queue.db") ? 1 : 1000;
+    run.place.open();
+    run.put("a", 2'000);
+    run.disk.set_fault([&](const DiskOperation& o, std::size_t) {
+      return o.kind == DiskOperation::Kind::sync && o.path == file && std::exchange(armed, false) ? EIO : 0;
+    });
+    const auto unsure = run.place.put("b", octets(9'000));
+    run.place.close();
+    run.place.open();
+    if (unsure.ok()) {  // it was the checkpoint that failed
+      run.moments.back().contents["b"] = {octets(9'000), {0}};
+    }
+    run.put("c", 3'000);
+    run.put("d", 80'000);
+    const auto log = run.disk.log();
+    EXPECT_EQ(
+        std::count_if(log.begin(), log.end(), [](const auto& o) { return o.kind == DiskOperation::Kind::failed_sync; }),
+        1);
+    core::SeededRandom random(3);
+    Tally tally;
+    for (int turn = 0; turn < 10; ++turn) {
+      check(run, log, log.size(), turn == 0 ? Survivors::none : Survivors::some, random, tally);
+    }
+  }
 }
 
 // The oracle itself: a store that does not sync must be found out.

@@ -1,10 +1,11 @@
 // Opening a queue, and what is said when it cannot be (threats DU-04, DU-07, DU-08, DU-19), damage found later, and
 // what must stay bounded (DU-10).
 #include <fmt/format.h>
-#include <sqlite3.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <thread>
 
 #include "queue/sqlite.hpp"
@@ -267,6 +268,84 @@ TEST(StoreOpen, ATornNoteOfUnsureMessagesNamesNoOthers) {
   EXPECT_EQ(jobs[0].envelope.id, "m1");
   EXPECT_EQ(jobs[1].envelope.id, "m12");
   EXPECT_FALSE(std::filesystem::exists(place.folder.file("queue.unsure")));
+}
+
+TEST(StoreOpen, ACopyTakenUnderLoadIsAWholeQueue) {  // DU-14
+  Place place;
+  auto& store = place.open();
+  TemporaryFolder copy(TemporaryFolder::On::memory);
+  std::size_t answered = 0;
+  run([&]() -> Awaitable<void> {
+    for (int i = 0; i < 60; ++i) {
+      const std::size_t size = i % 3 == 0 ? 70'000 : 3'000;
+      SlicedSource source(octets(size, static_cast<unsigned>(i)), 50'000);
+      auto m = message(store, fmt::format("m{}", i), size);
+      const auto receipt = co_await store.put(std::move(m), source);
+      EXPECT_TRUE(receipt.ok());
+      if (i != 40) continue;
+      answered = 41;
+      // Bodies behind the database: what it names is there, unless it has been delivered meanwhile.
+      sqlite::Connection db(place.folder.file("queue.db"), sqlite::Access::read_write, "");
+      const auto path = copy.file("queue.db");
+      auto vacuum = db.prepare("VACUUM INTO ?1");
+      vacuum.with(path);
+      vacuum.run();
+      EXPECT_FALSE(db.failed()) << db.failure().text;
+      std::filesystem::copy(place.folder.file("bodies"), copy.file("bodies"));
+    }
+  });
+  place.close();
+  Place restored;
+  restored.settings.folder = copy.path();
+  restored.open();
+  const auto jobs = restored.list();
+  EXPECT_EQ(jobs.size(), answered);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    EXPECT_EQ(restored.read(jobs[i].key).value(), octets(jobs[i].envelope.size, static_cast<unsigned>(i)));
+  }
+}
+
+// The system's own VFS and its errno, by a limit on the size of files.
+TEST(StoreOpen, AFileThatMayNotGrowIsAFullDisk) {  // DU-06
+  Place place;
+  place.open();
+  ASSERT_TRUE(place.put("a", octets(10'000)).ok());
+  auto* const old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit small{200'000, old.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  core::Error error;
+  for (int i = 0; i < 30 && !error; ++i) error = place.put(fmt::format("m{}", i), octets(60'000)).error;
+  const auto body = place.put("body", octets(300'000)).error;
+  setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, old_handler);
+  EXPECT_EQ(error, StoreErrc::full);
+  EXPECT_EQ(body, StoreErrc::full);
+  EXPECT_FALSE(place.store().health().sealed);
+  const auto before = place.list().size();
+  EXPECT_TRUE(place.put("body", octets(300'000)).ok());
+  place.reopen();
+  EXPECT_EQ(place.list().size(), before + 1);
+}
+
+TEST(StoreOpen, EveryKillPointIsPassed) {  // threats.md B9, K16-K21 and K24-K26
+  Place place;
+  std::mutex mutex;
+  std::vector<std::string> passed;
+  place.settings.checkpoint_pages = 1;
+  place.settings.at_point = [&](std::string_view point) {
+    const std::scoped_lock lock(mutex);
+    if (std::find(passed.begin(), passed.end(), point) == passed.end()) passed.emplace_back(point);
+  };
+  place.open();
+  ASSERT_TRUE(place.put("a", octets(100'000)).ok());
+  EXPECT_TRUE(place.settle(place.lease().work.at(0), Done{}).ok());
+  place.close();
+  auto expected = std::vector<std::string>(std::begin(kStorePoints), std::end(kStorePoints));
+  std::sort(expected.begin(), expected.end());
+  std::sort(passed.begin(), passed.end());
+  EXPECT_EQ(passed, expected);
 }
 
 TEST(StoreOpen, TheLogStaysSmall) {  // DU-10
