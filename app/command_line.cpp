@@ -1,10 +1,13 @@
 // The command line (interface.md §3): subcommands, with -c and --json before or after them. Exit 2 for what cannot be
 // parsed.
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 
 #include "app/commands.hpp"
+#include "core/failpoint.hpp"
 
 namespace app {
 namespace {
@@ -194,6 +197,24 @@ int run_command_line(int argc, const char* const* argv) {
   keygen_command->add_option("--out", keygen.out, "key file; default SELECTOR.DOMAIN.pem here");
   keygen_command->callback([&] { action = [&] { return cmd_dkim_keygen(global, keygen); }; });
 
+  bool list_failpoints = false;
+  if (!core::failpoints().empty()) {
+    cli.add_flag("--list-failpoints", list_failpoints, "the kill points that are compiled in, for tests")
+        ->trigger_on_parse();
+    cli.get_option("--list-failpoints")->each([](const std::string&) {
+      for (const auto& point : core::failpoints()) {
+        std::printf("K%-3u %-28s %s\n", point.number, std::string(point.name).c_str(),
+                    std::string(point.where).c_str());
+      }
+      throw CLI::Success();
+    });
+  }
+  if (const char* plan = std::getenv("ONWARD_FAILPOINTS")) {
+    if (const auto armed = core::arm_failpoints(plan); !armed) {
+      std::fprintf(stderr, "onward: %s\n", armed.error().text.c_str());
+      return kExitUsage;
+    }
+  }
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

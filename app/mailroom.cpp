@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "app/commands.hpp"
+#include "core/failpoint.hpp"
 #include "forwarder/record.hpp"
 #include "forwarder/reports.hpp"
 
@@ -15,6 +16,19 @@ namespace {
 // A report quotes at most so much of a header.
 constexpr std::size_t kQuotedHeader = std::size_t{64} * 1024;
 constexpr std::size_t kRowsAtOnce = 1000;
+
+// The store's own moments as failpoints (threats B9).
+void at_store_point(std::string_view name) {
+  if (name == "queue.body_written") ONWARD_FAILPOINT(k16_body_written);
+  if (name == "queue.body_synced") ONWARD_FAILPOINT(k17_body_fsynced);
+  if (name == "queue.before_commit") ONWARD_FAILPOINT(k18_before_commit);
+  if (name == "queue.in_commit") ONWARD_FAILPOINT(k19_inside_commit);
+  if (name == "queue.after_commit") ONWARD_FAILPOINT(k20_after_commit);
+  if (name == "queue.leased") ONWARD_FAILPOINT(k21_lease_taken);
+  if (name == "queue.ended") ONWARD_FAILPOINT(k24_end_committed);
+  if (name == "queue.body_unlink") ONWARD_FAILPOINT(k25_body_unlink);
+  if (name == "queue.checkpoint") ONWARD_FAILPOINT(k26_checkpoint);
+}
 
 }  // namespace
 
@@ -27,6 +41,7 @@ int Mailroom::open(const MailroomSettings& settings, std::string& error) {
   queue::StoreSettings store;
   store.folder = settings.folder;
   store.on_alert = [this](const queue::StoreAlert& alert) { on_alert(alert); };
+  if (!core::failpoints().empty()) store.at_point = at_store_point;
   auto opened = queue::open_store(std::move(store), queue::posix_files(), clock_);
   if (const auto* failure = std::get_if<queue::OpenFailure>(&opened)) {
     error = failure->text;
@@ -136,6 +151,15 @@ net::Awaitable<core::Result<std::optional<queue::Composed>>> Mailroom::make_repo
 
 void Mailroom::on_event(const queue::Event& event) {
   using What = queue::Event::What;
+  const auto number = event.recipient.number;
+  if (event.what == What::delivered || event.what == What::failed) {
+    ledger_->forget(queue::row_fingerprint(fmt::format("{}#{}", event.work.job.key, number)));
+  }
+  if (event.what == What::failed) {  // a client that offers it again may have it tried again
+    queue::Fingerprint offered;
+    offered.exact = event.recipient.fingerprint;
+    ledger_->forget(offered);
+  }
   if (event.what == What::delivered) metrics_.add(core::Counter::queue_delivered);
   if (event.what == What::deferred) metrics_.add(core::Counter::queue_deferred);
   if (event.what == What::failed) {

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "core/failpoint.hpp"
 #include "mail/data_codec.hpp"
 
 namespace forwarder {
@@ -33,9 +34,10 @@ Attempt::Attempt(Engine& engine, Order order, core::Log log)
           {engine.resolver_, engine.random_, engine.metrics_, engine.marks_, engine.families_, abandoned_, changed},
           order_.config, order_.target, log_) {}
 
-std::size_t Attempt::add(mail::Mailbox to) {
+std::size_t Attempt::add(mail::Mailbox to, RcptParameters parameters) {
   Recipient recipient;
   recipient.to = std::move(to);
+  recipient.parameters = std::move(parameters);
   deadline_ = core::Deadline::after(order_.config->delivery.deadline);
   recipients.push_back(std::move(recipient));
   wake_.notify();
@@ -298,6 +300,7 @@ net::Awaitable<void> Attempt::converge() {
         co_return;
       }
       if (order_.careful) upstream_->dialogue.restrain();
+      ONWARD_FAILPOINT(k07_connected);
       held_before_ = true;
       source_ = upstream_->trouble(Stage::mail, nullptr, {}).source;
       changed.notify();
@@ -312,13 +315,15 @@ net::Awaitable<void> Attempt::converge() {
       parameters.eight_bit = order_.eight_bit || (parcel_ && parcel_->has_8bit_body());
       utf8_said_ = (order_.smtputf8 || needs_utf8_) && dialogue.capabilities().smtputf8;
       parameters.smtputf8 = utf8_said_;
+      parameters.ret = order_.ret;
+      parameters.envid = order_.envid;
       dialogue.mail(parameters);
       mail_said_ = true;
       ++upstream_->transactions;
     }
     for (auto& recipient : recipients) {
       if (!recipient.pending() || recipient.asked) continue;
-      recipient.index = dialogue.rcpt(recipient.to);
+      recipient.index = dialogue.rcpt(recipient.to, recipient.parameters);
       recipient.asked = true;
     }
     const auto said = co_await upstream_->exchange(deadline_.within(command_timeout()));
@@ -405,6 +410,7 @@ net::Awaitable<void> Attempt::send_body() {
       if (any_accepted()) continue;
       co_return;
     }
+    ONWARD_FAILPOINT(k08_upstream_354);
     if (co_await stream_slices()) co_return;
     if (!any_accepted()) co_return;
   }
@@ -475,6 +481,7 @@ net::Awaitable<bool> Attempt::stream_slices() {
       co_return false;
     }
     if (slice->empty()) co_return true;
+    ONWARD_FAILPOINT(k09_mid_relay);
     const bool last = reader_->at_end();
     std::vector<std::string_view> pieces;
     bool clean = true;
@@ -548,6 +555,11 @@ net::Awaitable<void> Attempt::finish() {
     pieces.push_back(encoder_.terminator());
   }
   auto said = co_await upstream_->stream->write(pieces, limit);
+  if (order_.queued) {
+    ONWARD_FAILPOINT(k22_runner_dot_sent);
+  } else {
+    ONWARD_FAILPOINT(k12_dot_sent);
+  }
   if (said || upstream_->stream->readable()) said = co_await upstream_->exchange(limit);
   reader_.reset();
 
@@ -559,6 +571,11 @@ net::Awaitable<void> Attempt::finish() {
     const auto* reply = index < replies.size() ? &replies[index] : nullptr;
     Judgement judgement;
     if (reply != nullptr && reply->positive()) {
+      if (order_.queued) {
+        ONWARD_FAILPOINT(k23_runner_2xx_read);
+      } else {
+        ONWARD_FAILPOINT(k13_upstream_2xx_read);
+      }
       judgement.fate = mail::Fate::delivered;
       judgement.reply = *reply;
       judgement.from_peer = true;

@@ -199,7 +199,7 @@ net::Awaitable<core::Error> Custody::change_rows(const std::vector<Fate>& fates,
 }
 
 net::Awaitable<core::Error> Custody::commit(const std::vector<Fate>& fates, std::vector<Recipient>& recipients,
-                                            std::vector<Group>& groups) {
+                                            std::vector<Group>& groups, queue::Flight& unasked) {
   auto told = reports(fates, recipients);
   if (!told) co_return told.error();
   auto error = core::Error();
@@ -208,13 +208,13 @@ net::Awaitable<core::Error> Custody::commit(const std::vector<Fate>& fates, std:
   } else {
     error = co_await store_rows(fates, recipients, std::move(*told));
   }
-  if (!error) hand_over(fates, recipients, groups);
+  if (!error) hand_over(fates, recipients, groups, unasked);
   co_return error;
 }
 
 // The rows are on stable storage. Who lives on does so for them; the others are the runner's to begin with.
-void Custody::hand_over(const std::vector<Fate>& fates, std::vector<Recipient>& recipients,
-                        std::vector<Group>& groups) {
+void Custody::hand_over(const std::vector<Fate>& fates, std::vector<Recipient>& recipients, std::vector<Group>& groups,
+                        queue::Flight& unasked) {
   struct Taken {
     queue::Work work;
     std::vector<Living::Part> parts;
@@ -226,8 +226,10 @@ void Custody::hand_over(const std::vector<Fate>& fates, std::vector<Recipient>& 
         places_, [&](const RowOf& p) { return p.recipient == fate.recipient && p.leg == fate.leg; });
     const auto& row = rows_[static_cast<std::size_t>(place - places_.begin())];
     auto& leg = recipients[fate.recipient].legs[fate.leg];
-    if (!leg.group || !leg.flight) {
+    if (!leg.flight) {
       if (means_.durable.ledger != nullptr) static_cast<void>(means_.durable.ledger->own(leg.copy));
+    } else if (!leg.group) {
+      static_cast<void>(unasked.own(*leg.flight));
     } else if (fate.lives) {
       static_cast<void>(groups[*leg.group].flight.hand_over(*leg.flight, row_copy(key_, row.number, envelope_.id)));
     } else {

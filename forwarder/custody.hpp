@@ -38,8 +38,9 @@ class Custody {
   // Carries the decision out, durably: rows that are ours, reports of what has failed, and those that NOTIFY=SUCCESS
   // asks for. On success the owned legs' copies are marked in the ledger, and living deliveries are moved out of
   // `groups` into the runner's care. On an error nothing is ours.
+  // `unasked` is the flight of the legs that are in no group.
   net::Awaitable<core::Error> commit(const std::vector<Fate>& fates, std::vector<Recipient>& recipients,
-                                     std::vector<Group>& groups);
+                                     std::vector<Group>& groups, queue::Flight& unasked);
   // Nothing is kept: forgets the provisional rows, if there are any. In the background.
   void drop();
   // Everything is delivered or refused: the rows end without a word. In the background.
@@ -56,7 +57,8 @@ class Custody {
   core::Result<std::vector<queue::Composed>> reports(const std::vector<Fate>& fates,
                                                      const std::vector<Recipient>& recipients) const;
   void apply(queue::Recipient& row, const Fate& fate) const;
-  void hand_over(const std::vector<Fate>& fates, std::vector<Recipient>& recipients, std::vector<Group>& groups);
+  void hand_over(const std::vector<Fate>& fates, std::vector<Recipient>& recipients, std::vector<Group>& groups,
+                 queue::Flight& unasked);
 
   Means means_;
   queue::Envelope envelope_;

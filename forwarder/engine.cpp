@@ -79,8 +79,8 @@ void Delivery::abort() {
   attempt_.reset();
 }
 
-std::size_t Delivery::add_recipient(mail::Mailbox to) {
-  return attempt_->add(std::move(to));
+std::size_t Delivery::add_recipient(mail::Mailbox to, RcptParameters parameters) {
+  return attempt_->add(std::move(to), std::move(parameters));
 }
 
 net::Awaitable<std::optional<mail::Outcome>> Delivery::recipient_verdict(std::size_t index, core::Deadline deadline) {

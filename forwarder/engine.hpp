@@ -37,7 +37,10 @@ struct Order {
   bool eight_bit = false;           // the client said BODY=8BITMIME
   bool smtputf8 = false;            // the client said SMTPUTF8
   bool careful = false;             // a dot was lost before: a fresh session, nothing pipelined, no chunks (C.3.7)
-  core::IpAddress client;           // its network: what shares are counted by
+  mail::MailCommand::Ret ret = mail::MailCommand::Ret::unspecified;  // RFC 3461, said where DSN is offered
+  std::string envid;
+  bool queued = false;     // the runner's, out of the queue
+  core::IpAddress client;  // its network: what shares are counted by
 };
 
 class Attempt;
@@ -60,7 +63,7 @@ class Delivery {
   explicit operator bool() const { return attempt_ != nullptr; }
 
   // Adds a recipient; the upstream is asked at once (unless the body has begun). Returns its index.
-  std::size_t add_recipient(mail::Mailbox to);
+  std::size_t add_recipient(mail::Mailbox to, RcptParameters parameters = {});
   // Waits until the upstream has answered this RCPT; nothing at the deadline. fate delivered: accepted.
   net::Awaitable<std::optional<mail::Outcome>> recipient_verdict(std::size_t index, core::Deadline deadline);
   // Is a session with the next hop open (or kept for us): a silent one is "slow", none is "unreachable" (C.3.1).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/failpoint.hpp"
 #include "core/text.hpp"
 #include "forwarder/trouble.hpp"
 
@@ -222,31 +223,40 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
   if (!reverse_) reverse_.emplace(pipeline_.means().executor, *pipeline_.means().resolver, client_.address);
   // interface.md §6.2: answered by the rule alone; without a queue there is only the in-session path.
   if (recipient.custody == policy::Custody::queue && durable() != nullptr) co_return accept(std::move(recipient));
-  for (auto& leg : recipient.legs) ask(leg);
+  for (auto& leg : recipient.legs) ask(recipient, leg);
   co_return co_await settle_recipient(std::move(recipient));
 }
 
+Order InSession::order_for(Target target) const {
+  Order order;
+  order.config = config_;
+  order.target = std::move(target);
+  order.from = *srs_sender_;
+  order.declared_size = command_.size.value_or(0);
+  order.eight_bit = command_.body == mail::Body::eight_bit;
+  order.smtputf8 = command_.smtputf8;
+  if (config_->delivery.errors == ErrorDetail::full) {  // interface.md §6.24
+    order.ret = command_.ret;
+    order.envid = command_.envid;
+  }
+  order.client = core::client_network(client_.address);
+  return order;
+}
+
 // Puts the leg to its next hop: in the group that is there already, or in a new one.
-void InSession::ask(Leg& leg) {
+void InSession::ask(const Recipient& recipient, Leg& leg) {
   auto target = target_for(*config_, leg.destination.domain);
   std::size_t group = 0;
   while (group < groups_.size() && groups_[group].target.key != target.key) ++group;
   if (group == groups_.size()) {
-    Order order;
-    order.config = config_;
-    order.target = target;
-    order.from = *srs_sender_;
-    order.declared_size = command_.size.value_or(0);
-    order.eight_bit = command_.body == mail::Body::eight_bit;
-    order.smtputf8 = command_.smtputf8;
-    order.client = core::client_network(client_.address);
     Group fresh;
-    fresh.target = std::move(target);
-    fresh.delivery = pipeline_.means().engine->start(std::move(order), log_);
+    fresh.target = target;
+    fresh.delivery = pipeline_.means().engine->start(order_for(std::move(target)), log_);
     groups_.push_back(std::move(fresh));
   }
   leg.group = group;
-  leg.index = groups_[group].delivery.add_recipient(leg.destination);
+  leg.index = groups_[group].delivery.add_recipient(
+      leg.destination, passed_on(config_->delivery.errors, recipient.notify, recipient.orcpt_type, recipient.orcpt));
 }
 
 // policy.spf = "reject": no upstream hears of a client that SPF refuses (promise.md C.3.1). Bounces to us need no SPF:
@@ -270,11 +280,13 @@ std::optional<mail::Reply> InSession::refusal_of(const policy::Verdict& verdict)
 
 mail::Reply InSession::accept(Recipient recipient) {
   recipients_.push_back(std::move(recipient));
+  ONWARD_FAILPOINT(k02_rcpt);
   return mail::Reply(250, {2, 1, 5}, "Ok");
 }
 
 // The upstream's verdict on one leg, or on its fallbacks after a policy refusal. True: accepted, perhaps provisionally.
-net::Awaitable<bool> InSession::settle_leg(Leg& leg, core::Deadline patience, mail::Outcome& refusal) {
+net::Awaitable<bool> InSession::settle_leg(const Recipient& recipient, Leg& leg, core::Deadline patience,
+                                           mail::Outcome& refusal) {
   for (;;) {
     auto& delivery = groups_[*leg.group].delivery;
     const auto verdict = co_await delivery.recipient_verdict(leg.index, patience);
@@ -289,7 +301,7 @@ net::Awaitable<bool> InSession::settle_leg(Leg& leg, core::Deadline patience, ma
     if (leg.fallback.empty() || !is_policy_refusal(*verdict)) co_return false;
     delivery.withdraw(leg.index);
     leg.next_fallback();
-    ask(leg);
+    ask(recipient, leg);
   }
 }
 
@@ -300,7 +312,7 @@ net::Awaitable<mail::Reply> InSession::settle_recipient(Recipient recipient) {
   bool acceptable = false;
   for (auto& leg : recipient.legs) {
     mail::Outcome refusal;
-    if (co_await settle_leg(leg, patience, refusal)) {
+    if (co_await settle_leg(recipient, leg, patience, refusal)) {
       acceptable = true;
     } else {
       leg.refused_at_rcpt = true;

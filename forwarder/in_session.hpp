@@ -58,8 +58,10 @@ class InSession final : public Transaction, private Witness {
   net::Awaitable<std::optional<mail::Reply>> check_groups(const policy::Route& route);
   net::Awaitable<bool> ownable_by_spf();
   std::optional<mail::Reply> check_queue_room(const Recipient& recipient) const;
-  void ask(Leg& leg);
-  net::Awaitable<bool> settle_leg(Leg& leg, core::Deadline patience, mail::Outcome& refusal);
+  Order order_for(Target target) const;
+  void ask(const Recipient& recipient, Leg& leg);
+  net::Awaitable<bool> settle_leg(const Recipient& recipient, Leg& leg, core::Deadline patience,
+                                  mail::Outcome& refusal);
   net::Awaitable<mail::Reply> settle_recipient(Recipient recipient);
   mail::Reply accept(Recipient recipient);
 
@@ -75,6 +77,7 @@ class InSession final : public Transaction, private Witness {
   net::Awaitable<void> open_queue_legs();
   net::Awaitable<bool> all_ready(core::Deadline deadline);
   bool must_hold_dots() const;
+  void journal_and_send(Group& group);
   void send_dots();
   net::Awaitable<void> collect_answers(ClientProbe& probe, core::Deadline deadline);
   net::Awaitable<void> try_other_family(Group& group, ClientProbe& probe, core::Deadline deadline);
@@ -115,6 +118,7 @@ class InSession final : public Transaction, private Witness {
   bool ownable_ = false;  // promise.md, as far as it is known
   std::shared_ptr<const ReceivedParcel> parcel_;
   bool needs_utf8_ = false;
+  queue::Flight unasked_;  // of the legs that are in no group
   std::optional<Custody> custody_;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 
+#include "core/failpoint.hpp"
 #include "core/text.hpp"
 #include "forwarder/dressing.hpp"
 #include "forwarder/in_session.hpp"
@@ -244,14 +245,14 @@ net::Awaitable<void> InSession::open_queue_legs() {
   const auto patience = core::Deadline::after(config_->delivery.rcpt_patience);
   for (auto& recipient : recipients_) {
     for (auto& leg : recipient.legs) {
-      if (!leg.group && !leg.settled) ask(leg);
+      if (!leg.group && !leg.settled) ask(recipient, leg);
     }
   }
   for (auto& recipient : recipients_) {
     if (recipient.custody != policy::Custody::queue) continue;
     for (auto& leg : recipient.legs) {
       mail::Outcome refusal;
-      if (leg.group && !co_await settle_leg(leg, patience, refusal)) leg.refused_at_rcpt = true;
+      if (leg.group && !co_await settle_leg(recipient, leg, patience, refusal)) leg.refused_at_rcpt = true;
     }
   }
 }
@@ -297,12 +298,18 @@ bool InSession::must_hold_dots() const {
   return refused_now && any_open;
 }
 
+void InSession::journal_and_send(Group& group) {
+  ONWARD_FAILPOINT(k10_before_dot_journal);
+  group.flight.journal_dot();
+  ONWARD_FAILPOINT(k11_after_dot_journal);
+  group.delivery.send_dot();
+  group.dot_sent = true;
+}
+
 void InSession::send_dots() {
   for (auto& group : groups_) {
     if (group.dot_sent || !group.delivery.wants_dot()) continue;
-    group.flight.journal_dot();
-    group.delivery.send_dot();
-    group.dot_sent = true;
+    journal_and_send(group);
   }
 }
 
@@ -320,9 +327,7 @@ net::Awaitable<void> InSession::try_other_family(Group& group, ClientProbe& prob
   group.delivery.retry_other_family();
   group.dot_sent = false;
   if (!co_await group.delivery.ready(deadline) || !group.delivery.wants_dot() || probe.gone()) co_return;
-  group.flight.journal_dot();
-  group.delivery.send_dot();
-  group.dot_sent = true;
+  journal_and_send(group);
   static_cast<void>(co_await group.delivery.wait(deadline));
 }
 
@@ -340,20 +345,14 @@ net::Awaitable<bool> InSession::try_fallbacks(ClientProbe& probe, core::Deadline
       leg.refused_at_rcpt = false;
       shield_.name(recipient, leg);
       const auto group = groups_.size();
-      Order order;
-      order.config = config_;
-      order.target = target_for(*config_, leg.destination.domain);
-      order.from = *srs_sender_;
-      order.declared_size = parcel_->size();
-      order.eight_bit = command_.body == mail::Body::eight_bit;
-      order.smtputf8 = command_.smtputf8;
-      order.client = core::client_network(client_.address);
       Group fresh;
-      fresh.target = order.target;
-      fresh.delivery = pipeline_.means().engine->start(std::move(order), log_);
+      fresh.target = target_for(*config_, leg.destination.domain);
+      fresh.delivery = pipeline_.means().engine->start(order_for(fresh.target), log_);
       groups_.push_back(std::move(fresh));
       leg.group = group;
-      leg.index = groups_[group].delivery.add_recipient(leg.destination);
+      leg.index = groups_[group].delivery.add_recipient(
+          leg.destination,
+          passed_on(config_->delivery.errors, recipient.notify, recipient.orcpt_type, recipient.orcpt));
       tried = true;
       if (co_await shield_.consult(recipients_, deadline) != Shield::State::go_on || leg.settled) continue;
       if (co_await shield_.claim(recipients_, groups_, deadline) != Shield::State::go_on || leg.settled) continue;
@@ -376,11 +375,13 @@ net::Awaitable<std::optional<mail::Reply>> InSession::relay(ClientProbe& probe, 
   };
   if (!ownable_) co_await open_queue_legs();
   for (std::size_t g = 0; g < groups_.size(); ++g) {
-    if (shield_.needs_care(recipients_, g)) groups_[g].delivery.be_careful();
+    if (!shield_.needs_care(recipients_, g)) continue;
+    groups_[g].delivery.be_careful();
+    log_.announce("dup_possible", {{"next_hop", groups_[g].target.key}, {"dup_possible", true}});
   }
-  if (const auto state = co_await shield_.claim(recipients_, groups_, deadline); state != Shield::State::go_on) {
-    co_return busy(state);
-  }
+  auto state = co_await shield_.claim(recipients_, groups_, deadline);
+  if (state == Shield::State::go_on) state = co_await shield_.claim_unasked(recipients_, unasked_, deadline);
+  if (state != Shield::State::go_on) co_return busy(state);
   if (groups_.empty()) co_return std::nullopt;  // all of it is bound for the queue
   if (ownable_ && groups_.size() > 1) {  // C.4.2: what is ours if only some take it is on disk before the first dot
     custody_.emplace(Custody::Means{*durable(), *config_, pipeline_.means().executor}, envelope_of(*parcel_), parcel_);
@@ -411,6 +412,7 @@ net::Awaitable<std::optional<mail::Reply>> InSession::relay(ClientProbe& probe, 
 
 net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
   record_.data_done();
+  ONWARD_FAILPOINT(k05_end_of_data);
   const auto deadline = core::Deadline::after(config_->delivery.deadline);
   const auto& patience = config_->delivery.handoff;
   const auto handoff = patience.count() > 0 ? deadline.within(patience) : deadline;
@@ -442,6 +444,7 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
   if (all_known) co_return co_await conclude();
 
   if (auto refusal = co_await authenticate()) co_return reject(std::move(*refusal));
+  ONWARD_FAILPOINT(k06_auth_done);
   if (auto refusal = co_await look_ahead()) co_return reject(std::move(*refusal));
   if (reverse_) static_cast<void>(co_await reverse_->wait(core::Deadline::after(kReversePatience)));
   core::Result<void> signed_all;
@@ -500,6 +503,7 @@ net::Awaitable<mail::Reply> InSession::conclude() {
       const auto& outcome = all[i++].outcome;
       if (outcome.fate == mail::Fate::delivered && leg.group && leg.flight) {
         groups_[*leg.group].flight.settle(*leg.flight, outcome);
+        ONWARD_FAILPOINT(k14_2xx_journalled);
       }
     }
   }
@@ -549,7 +553,7 @@ net::Awaitable<bool> InSession::commit(const promise::Decision& decision, const 
   if (!custody_) {
     custody_.emplace(Custody::Means{*durable(), *config_, pipeline_.means().executor}, envelope_of(*parcel_), parcel_);
   }
-  const auto error = co_await custody_->commit(fates, recipients_, groups_);
+  const auto error = co_await custody_->commit(fates, recipients_, groups_, unasked_);
   if (!error) co_return true;
   log_.warn("not_stored", {{"error", core::describe(error)}});
   custody_->drop();

@@ -45,6 +45,11 @@ struct Recipient {
   std::vector<Leg> legs;  // none: dropped by rule
 };
 
+// What of the client's DSN wishes (RFC 3461) goes on to the next hop (interface.md §6.24): NEVER always; the rest only
+// where nothing hidden follows, because whoever sends the notice names the destination.
+RcptParameters passed_on(ErrorDetail errors, const mail::Notify& notify, const std::string& orcpt_type,
+                         const std::string& orcpt);
+
 // Legs that share one upstream transaction.
 struct Group {
   Target target;

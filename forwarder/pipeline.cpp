@@ -1,5 +1,6 @@
 #include "forwarder/pipeline.hpp"
 
+#include "core/failpoint.hpp"
 #include "forwarder/in_session.hpp"
 
 namespace forwarder {
@@ -40,6 +41,7 @@ net::Awaitable<MailVerdict> Pipeline::mail(const Client& client, mail::MailComma
   const core::Log log = log_.with("session", client.session_id).with("id", id);
   verdict.transaction = std::make_unique<InSession>(*this, config_, client, std::move(command), std::move(id), log);
   verdict.reply = mail::Reply(250, {2, 1, 0}, "Ok");
+  ONWARD_FAILPOINT(k01_mail);
   co_return verdict;
 }
 

@@ -5,6 +5,8 @@
 #include <map>
 #include <utility>
 
+#include "core/failpoint.hpp"
+#include "forwarder/legs.hpp"
 namespace forwarder {
 namespace {
 
@@ -102,10 +104,18 @@ net::Awaitable<std::vector<mail::Outcome>> QueuedAttempt::run(std::shared_ptr<co
     order.eight_bit = job.envelope.eight_bit;
     order.smtputf8 = job.envelope.smtputf8;
     order.careful = careful;
+    order.queued = true;
+    if (config->delivery.errors == ErrorDetail::full) {  // interface.md §6.24
+      order.ret = job.envelope.ret;
+      order.envid = job.envelope.envid;
+    }
     order.client = core::IpAddress();  // the queue's own share of the destination's connections
+    if (careful) log.announce("dup_possible", {{"next_hop", transaction.target.key}, {"dup_possible", true}});
     transaction.delivery = means_.engine->start(std::move(order), log);
     for (const auto i : transaction.recipients) {
-      static_cast<void>(transaction.delivery.add_recipient(job.recipients[i].destination));
+      const auto& row = job.recipients[i];
+      static_cast<void>(transaction.delivery.add_recipient(
+          row.destination, passed_on(config->delivery.errors, row.notify, row.orcpt_type, row.orcpt)));
     }
     transaction.delivery.begin_body(parcel, job.envelope.needs_smtputf8);
     co_await deliver(transaction, check, deadline);
@@ -176,6 +186,7 @@ net::Awaitable<void> QueuedAttempt::deliver(Transaction& transaction, const queu
     if (!outcome) outcome = told[i];
     if (outcome->fate == mail::Fate::late) outcome->fate = mail::Fate::unknown;  // its ten minutes are over
     if (transaction.flight) transaction.flight.settle(copy, *outcome);
+    if (outcome->fate == mail::Fate::delivered) ONWARD_FAILPOINT(k24_runner_2xx_journalled);
     ++copy;
   }
 }

@@ -79,37 +79,49 @@ net::Awaitable<Shield::State> Shield::consult(std::vector<Recipient>& recipients
   co_return State::go_on;
 }
 
-net::Awaitable<Shield::State> Shield::claim(std::vector<Recipient>& recipients, std::vector<Group>& groups,
-                                            core::Deadline deadline) {
-  if (ledger_ == nullptr) co_return State::go_on;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    while (!groups[g].flight) {
-      std::vector<queue::Copy> copies;
-      std::vector<Leg*> legs;
-      for (auto& recipient : recipients) {
-        for (auto& leg : recipient.legs) {
-          if (leg.group != g || !is_open(leg) || leg.refused_at_rcpt) continue;
-          copies.push_back(leg.copy);
-          legs.push_back(&leg);
-        }
+net::Awaitable<Shield::State> Shield::take(std::vector<Recipient>& recipients, std::optional<std::size_t> group,
+                                           queue::Flight& flight, core::Deadline deadline) {
+  while (!flight) {
+    std::vector<queue::Copy> copies;
+    std::vector<Leg*> legs;
+    for (auto& recipient : recipients) {
+      for (auto& leg : recipient.legs) {
+        if (leg.group != group || !is_open(leg) || leg.refused_at_rcpt) continue;
+        copies.push_back(leg.copy);
+        legs.push_back(&leg);
       }
-      if (copies.empty()) break;
-      auto claim = ledger_->claim(copies);
-      if (auto* flight = std::get_if<queue::Flight>(&claim)) {
-        groups[g].flight = std::move(*flight);
-        for (std::size_t i = 0; i < legs.size(); ++i) {
-          legs[i]->flight = i;
-          legs[i]->entry = groups[g].flight.entry(i);
-        }
-        break;
-      }
-      const auto* conflict = std::get_if<queue::Ledger::Conflict>(&claim);
-      if (conflict == nullptr) co_return State::full;
-      const auto state = co_await consult_leg(*legs[conflict->copy], deadline);
-      if (state != State::go_on) co_return state;
     }
+    if (copies.empty()) break;
+    auto claim = ledger_->claim(copies);
+    if (auto* taken = std::get_if<queue::Flight>(&claim)) {
+      flight = std::move(*taken);
+      for (std::size_t i = 0; i < legs.size(); ++i) {
+        legs[i]->flight = i;
+        legs[i]->entry = flight.entry(i);
+      }
+      break;
+    }
+    const auto* conflict = std::get_if<queue::Ledger::Conflict>(&claim);
+    if (conflict == nullptr) co_return State::full;
+    const auto state = co_await consult_leg(*legs[conflict->copy], deadline);
+    if (state != State::go_on) co_return state;
   }
   co_return State::go_on;
+}
+
+net::Awaitable<Shield::State> Shield::claim(std::vector<Recipient>& recipients, std::vector<Group>& groups,
+                                            core::Deadline deadline) {
+  for (std::size_t g = 0; ledger_ != nullptr && g < groups.size(); ++g) {
+    const auto state = co_await take(recipients, g, groups[g].flight, deadline);
+    if (state != State::go_on) co_return state;
+  }
+  co_return State::go_on;
+}
+
+net::Awaitable<Shield::State> Shield::claim_unasked(std::vector<Recipient>& recipients, queue::Flight& flight,
+                                                    core::Deadline deadline) {
+  if (ledger_ == nullptr) co_return State::go_on;
+  co_return co_await take(recipients, std::nullopt, flight, deadline);
 }
 
 bool Shield::needs_care(const std::vector<Recipient>& recipients, std::size_t group) const {

@@ -39,11 +39,16 @@ class Shield {
   // Takes the open legs that are in a group and have no place in its flight yet. Legs that somebody has taken meanwhile
   // are settled as by consult().
   net::Awaitable<State> claim(std::vector<Recipient>& recipients, std::vector<Group>& groups, core::Deadline deadline);
+  // The same for the legs that nobody was asked about, so that two identical messages cannot both be queued.
+  net::Awaitable<State> claim_unasked(std::vector<Recipient>& recipients, queue::Flight& flight,
+                                      core::Deadline deadline);
   // Was a dot sent for one of the group's legs before, whose answer never came? Then it is tried with care (C.3.7).
   bool needs_care(const std::vector<Recipient>& recipients, std::size_t group) const;
 
  private:
   net::Awaitable<State> consult_leg(Leg& leg, core::Deadline deadline);
+  net::Awaitable<State> take(std::vector<Recipient>& recipients, std::optional<std::size_t> group,
+                             queue::Flight& flight, core::Deadline deadline);
   queue::Ledger* ledger_;
   Origin origin_;
 };

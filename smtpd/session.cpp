@@ -3,6 +3,7 @@
 #include <exception>
 #include <utility>
 
+#include "core/failpoint.hpp"
 #include "core/text.hpp"
 
 namespace smtpd {
@@ -256,6 +257,7 @@ net::Awaitable<bool> Session::start_tls(StartTls step) {
 
 net::Awaitable<bool> Session::await_input() {
   if (!co_await flush()) co_return false;
+  if (receipt_) ONWARD_FAILPOINT(k15_client_250_sent);
   const bool command = conversation_.at_command();
   if (command && stopping_) co_return true;
   if (large_ == command) {
