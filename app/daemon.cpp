@@ -187,12 +187,7 @@ void Daemon::staff_mailroom(const forwarder::Config& forwarding) {
   for (auto& unit : units_) places.push_back({&unit->shard, &unit->engine, &unit->pipeline});
   mailroom_.staff(std::move(places), forwarding);
   desk_ = std::make_unique<QueueDesk>(mailroom_.durable(), units_.front()->shard.executor(), log_);
-  auto work = mailroom_.start();
-  boost::asio::co_spawn(units_.front()->shard.executor(), std::move(work), [this](const std::exception_ptr& error) {
-    if (!error) return;
-    metrics_.add(core::Counter::internal_errors);
-    log_.error("internal_error", {{"where", "queue start"}});
-  });
+  boost::asio::post(units_.front()->shard.executor(), [this] { mailroom_.start(); });
 }
 
 int Daemon::run() {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "app/commands.hpp"
@@ -63,6 +65,9 @@ int Mailroom::open(const MailroomSettings& settings, std::string& error) {
   }
   activity_ = std::move(*activity);
   durable_ = {store_.get(), ledger_.get(), nullptr, activity_.get()};
+  boost::asio::io_context context(1);
+  boost::asio::co_spawn(context, mark_rows(), boost::asio::detached);
+  context.run();
   return kExitOk;
 }
 
@@ -95,16 +100,16 @@ void Mailroom::staff(std::vector<Place> places, const forwarder::Config& config)
   durable_.runner = runner_.get();
 }
 
-net::Awaitable<void> Mailroom::start() {
-  // Should the mark have been missed between a commit and a kill (promise.md C.4): the retry must find its message
-  // owned.
+// Should the mark have been missed between a commit and a kill (promise.md C.4): the retry must find its message owned,
+// so this is done before the first client can come.
+net::Awaitable<void> Mailroom::mark_rows() {
   queue::Page page;
   page.most = kRowsAtOnce;
   do {
     const auto rows = co_await store_->fingerprints(page);
     if (!rows) {
       log_.error("ledger_not_marked", {{"error", rows.error().message()}});
-      break;
+      co_return;
     }
     for (const auto& row : rows->found) {
       queue::Copy copy;
@@ -114,6 +119,9 @@ net::Awaitable<void> Mailroom::start() {
     }
     page.after = rows->after;
   } while (page.after != 0);
+}
+
+void Mailroom::start() {
   runner_->start();
 }
 

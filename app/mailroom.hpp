@@ -40,8 +40,8 @@ class Mailroom {
   };
   // Makes the runner. All of `places` outlives close().
   void staff(std::vector<Place> places, const forwarder::Config& config);
-  // Rows of the store are marked in the ledger, then the runner begins. On the first shard.
-  net::Awaitable<void> start();
+  // The runner begins. On the first shard.
+  void start();
   // After a reload. Any thread.
   void set_config(const forwarder::Config& config, core::Milliseconds activity);
   // No new attempts; waits for those under way. On the first shard. How many are left.
@@ -52,6 +52,7 @@ class Mailroom {
   void dismiss();
 
  private:
+  net::Awaitable<void> mark_rows();
   queue::RunnerSettings runner_settings(const forwarder::Config& config) const;
   net::Awaitable<std::vector<mail::Outcome>> attempt(std::shared_ptr<const queue::Work> work, queue::DotCheck check,
                                                      core::Deadline deadline);

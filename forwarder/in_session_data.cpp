@@ -377,12 +377,12 @@ net::Awaitable<std::optional<mail::Reply>> InSession::relay(ClientProbe& probe, 
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     if (!shield_.needs_care(recipients_, g)) continue;
     groups_[g].delivery.be_careful();
-    log_.announce("dup_possible", {{"next_hop", groups_[g].target.key}, {"dup_possible", true}});
+    record_.announce_copy(groups_[g].target.key);
   }
   auto state = co_await shield_.claim(recipients_, groups_, deadline);
   if (state == Shield::State::go_on) state = co_await shield_.claim_unasked(recipients_, unasked_, deadline);
   if (state != Shield::State::go_on) co_return busy(state);
-  if (groups_.empty()) co_return std::nullopt;  // all of it is bound for the queue
+  if (groups_.empty() && !probe.gone()) co_return std::nullopt;  // all of it is bound for the queue
   if (ownable_ && groups_.size() > 1) {  // C.4.2: what is ours if only some take it is on disk before the first dot
     custody_.emplace(Custody::Means{*durable(), *config_, pipeline_.means().executor}, envelope_of(*parcel_), parcel_);
     if (const auto error = co_await custody_->provide(recipients_)) {
@@ -396,7 +396,9 @@ net::Awaitable<std::optional<mail::Reply>> InSession::relay(ClientProbe& probe, 
   const bool remembers = durable() != nullptr && durable()->ledger != nullptr;
   if (!ready && !ownable_ && !remembers) co_return std::nullopt;
   if (must_hold_dots()) co_return std::nullopt;
-  if (probe.gone()) {  // I3: nobody hears our answer; without a dot no copy exists
+  // I3: nobody hears our answer, and the client may be on its way with the same message already; without a dot, and
+  // without a row that is ours, no copy exists.
+  if (probe.gone()) {
     log_.info("client_gone", {{"at", "dot"}});
     for (auto& group : groups_) group.delivery.abort();
     groups_.clear();

@@ -94,7 +94,8 @@ net::Awaitable<std::vector<mail::Outcome>> QueuedAttempt::run(std::shared_ptr<co
       copy.trace = job.envelope.id;
       copy.kind = queue::Copy::Kind::row;
       transaction.copies.push_back(std::move(copy));
-      careful = careful || row.unknowns > 0 || row.state == queue::State::owned_dot;
+      careful =
+          careful || row.unknowns > 0 || row.state == queue::State::owned_dot || was_lost(transaction.copies.back());
     }
     Order order;
     order.config = config;
@@ -110,7 +111,11 @@ net::Awaitable<std::vector<mail::Outcome>> QueuedAttempt::run(std::shared_ptr<co
       order.envid = job.envelope.envid;
     }
     order.client = core::IpAddress();  // the queue's own share of the destination's connections
-    if (careful) log.announce("dup_possible", {{"next_hop", transaction.target.key}, {"dup_possible", true}});
+    if (careful) {
+      log.announce(
+          "dup_possible",
+          {{"message_id", job.envelope.message_id}, {"next_hop", transaction.target.key}, {"dup_possible", true}});
+    }
     transaction.delivery = means_.engine->start(std::move(order), log);
     for (const auto i : transaction.recipients) {
       const auto& row = job.recipients[i];
@@ -124,6 +129,11 @@ net::Awaitable<std::vector<mail::Outcome>> QueuedAttempt::run(std::shared_ptr<co
     }
   }
   co_return outcomes;
+}
+
+bool QueuedAttempt::was_lost(const queue::Copy& copy) const {
+  const auto* ledger = means_.durable->ledger;
+  return ledger != nullptr && ledger->peek(copy).what == queue::Finding::What::lost;
 }
 
 // Journals and sends the dot, when it is time and still ours to send. False: no dot went out.
@@ -168,8 +178,15 @@ net::Awaitable<void> QueuedAttempt::deliver(Transaction& transaction, const queu
       transaction.flight = std::move(*flight);
     } else {
       delivery.abort();
+      const auto* conflict = std::get_if<queue::Ledger::Conflict>(&claim);
+      auto instead = put_off(mail::Reply(451, {4, 3, 0}, "The delivery ledger has no room"));
+      if (conflict != nullptr && conflict->finding.what == queue::Finding::What::worn_out) {
+        // Dots without an answer, some of them before a restart: no further one is sent, the runner counts to its end.
+        instead.fate = mail::Fate::unknown;
+        instead.reply = mail::Reply(451, {4, 4, 2}, "The destination broke off after the end of the message each time");
+      }
       for (auto& outcome : transaction.outcomes) {
-        if (!outcome) outcome = put_off(mail::Reply(451, {4, 3, 0}, "The delivery ledger has no room"));
+        if (!outcome) outcome = instead;
       }
       co_return;
     }

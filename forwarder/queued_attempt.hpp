@@ -47,6 +47,8 @@ class QueuedAttempt {
 
  private:
   struct Transaction;
+  // A dot for it went out before, perhaps before a restart, and had no answer.
+  bool was_lost(const queue::Copy& copy) const;
   net::Awaitable<void> deliver(Transaction& transaction, const queue::DotCheck& check, core::Deadline deadline);
   net::Awaitable<bool> send_dot(Transaction& transaction, const queue::DotCheck& check, core::Deadline deadline);
 

@@ -118,6 +118,10 @@ void Record::delivery(const Leg& leg, const mail::Reply& reply) const {
   static_cast<void>(activity_->record(std::move(written)));
 }
 
+void Record::announce_copy(std::string_view next_hop) const {
+  log_.announce("dup_possible", {{"message_id", message_id_}, {"next_hop", next_hop}, {"dup_possible", true}});
+}
+
 void Record::authentication(const policy::Verdict& verdict, bool ownable) const {
   const auto& results = *results_;
   std::string signatures;

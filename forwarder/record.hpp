@@ -41,6 +41,9 @@ class Record {
     std::string_view status;
   };
   void delivery(const Leg& leg, const mail::Reply& reply) const;
+  // A dot of an earlier attempt had no answer, and the message is about to be sent again: the copy is announced before
+  // it is made (promise.md C.1).
+  void announce_copy(std::string_view next_hop) const;
   // Everything that was found about the message's sender, in one event.
   void authentication(const policy::Verdict& verdict, bool ownable) const;
 
