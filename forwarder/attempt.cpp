@@ -609,6 +609,7 @@ net::Awaitable<void> Attempt::finish() {
 net::Awaitable<void> Attempt::release() {
   auto upstream = std::move(upstream_);
   share_.release();
+  candidates_.begin_anew();
   // In the middle of DATA a RSET would be text; in the middle of a command nobody knows what the next reply answers.
   const bool out_of_step = !upstream->dialogue.reusable() || std::exchange(in_body_, false);
   const bool open_transaction = std::exchange(mail_said_, false);
