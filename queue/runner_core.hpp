@@ -114,8 +114,8 @@ class Runner::Core : public std::enable_shared_from_this<Core> {
   std::set<std::string> wanted_;  // hops to be looked at first
   bool round_wanted_ = true;
   std::optional<std::string> after_;  // where the round goes on
-  Time next_due_ = 0;   // as the store said when a round had seen all hops
-  Time noted_due_ = 0;  // of what has been put off since
+  Time next_due_ = 0;                 // as the store said when a round had seen all hops
+  Time noted_due_ = 0;                // of what has been put off since
   RunnerStatus counters_;
 };
 
