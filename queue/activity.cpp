@@ -214,7 +214,7 @@ core::Explained<std::unique_ptr<ActivityLog>> ActivityLog::open(Settings setting
       return core::Problem{fmt::format("{}: {}", path, problem)};
     }
     writing.reset();
-    for (const auto* const suffix : {"-wal", "-shm"}) static_cast<void>(files.remove(path + suffix));
+    for (const auto* const suffix : {"-wal", "-shm"}) best_effort(files.remove(path + suffix));
     if (const auto error = files.rename(path, path + ".damaged")) {
       return core::Problem{fmt::format("{}: {}", path, error.message())};
     }

@@ -463,7 +463,7 @@ TEST_F(RunnerTest, WhatWasDeliveredOnAFullDiskIsNotDeliveredAgain) {  // DU-06
   place.files = &disk.files();
   place.settings.vfs = disk.vfs();
   place.open();
-  bool full = false;
+  std::atomic<bool> full{false};
   disk.set_fault([&](const DiskOperation& o, std::size_t) { return full && o.by_sqlite ? ENOSPC : 0; });
   attempt = [&](std::shared_ptr<const Work>, DotCheck) -> Awaitable<std::vector<mail::Outcome>> {
     full = order.size() == 1;
@@ -489,7 +489,7 @@ TEST_F(RunnerTest, ASealedStoreIsAskedForNothingMoreAndNoDotGoesOut) {  // DU-05
   place.files = &disk.files();
   place.settings.vfs = disk.vfs();
   place.open();
-  bool broken = false;
+  std::atomic<bool> broken{false};
   disk.set_fault([&](const DiskOperation& o, std::size_t) {
     return broken && o.by_sqlite && o.kind == DiskOperation::Kind::sync ? EIO : 0;
   });
