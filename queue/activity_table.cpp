@@ -17,7 +17,8 @@ constexpr std::string_view kColumns =
 
 constexpr std::string_view kTables[] = {
     R"(CREATE TABLE activity (number INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, id TEXT NOT NULL,
-      session TEXT NOT NULL, message_id TEXT NOT NULL, client_ip TEXT NOT NULL, helo TEXT NOT NULL, mail_from TEXT NOT NULL COLLATE NOCASE,
+      session TEXT NOT NULL, message_id TEXT NOT NULL, client_ip TEXT NOT NULL, helo TEXT NOT NULL,
+      mail_from TEXT NOT NULL COLLATE NOCASE,
       rcpt_to TEXT NOT NULL COLLATE NOCASE, destination TEXT NOT NULL, subject TEXT NOT NULL, size INTEGER NOT NULL,
       status TEXT NOT NULL, spf TEXT NOT NULL, dkim TEXT NOT NULL, dmarc TEXT NOT NULL, arc TEXT NOT NULL,
       dnsbl TEXT NOT NULL, reply TEXT NOT NULL, upstream_host TEXT NOT NULL, upstream_address TEXT NOT NULL,
