@@ -4,11 +4,10 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
+#include "app/message_file.hpp"
 #include "auth/verify.hpp"
 #include "core/text.hpp"
 #include "dns/settle.hpp"
@@ -24,21 +23,6 @@ constexpr unsigned kRounds = 60;  // a hostile SPF record may need 44, one after
 int fail(int code, const std::string& text) {
   fmt::print(stderr, "onward: {}\n", text);
   return code;
-}
-
-// Files may have any line ends; on the wire there is only CRLF.
-std::string with_crlf(const std::string& text) {
-  std::string out;
-  out.reserve(text.size() + text.size() / 32);
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n') continue;
-    if (text[i] == '\n' || text[i] == '\r') {
-      out += "\r\n";
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 // Runs `evaluate` with real DNS until it has its result.
@@ -137,9 +121,9 @@ int cmd_auth(const GlobalOptions& global, const AuthOptions& options) {
     if (!spf) return fail(kExitProblem, "SPF could not be evaluated");
     out["spf"] = spf_json(*spf);
   } else {
-    std::ifstream file(options.file, std::ios::binary);
-    if (!file) return fail(kExitProblem, options.file + ": cannot be read");
-    const std::string message = with_crlf({std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()});
+    const auto read = read_message(options.file);
+    if (!read) return fail(kExitProblem, read.error().text);
+    const auto& message = *read;
     mail::HeaderScanner scanner;
     const auto end = scanner.feed(message);
     const auto header_size = end ? *end - 2 : message.size();

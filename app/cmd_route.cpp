@@ -7,15 +7,13 @@
 
 #include "app/commands.hpp"
 #include "app/config.hpp"
+#include "app/explain.hpp"
 #include "core/text.hpp"
-#include "forwarder/next_hop.hpp"
 
 namespace app {
 namespace {
 
 using nlohmann::json;
-
-constexpr core::Seconds kPatience{20};
 
 std::string_view action_name(policy::Route::Kind kind) {
   switch (kind) {
@@ -35,59 +33,6 @@ std::string_view action_name(policy::Route::Kind kind) {
   return "reject";
 }
 
-std::string_view tls_name(forwarder::UpstreamTls tls) {
-  return tls == forwarder::UpstreamTls::none ? "none" : "opportunistic";
-}
-
-// Where one destination's mail would go, as JSON: hosts and addresses in the order they would be tried.
-net::Awaitable<json> explain_destination(const Config& config, dns::Resolver& resolver, core::Random& random,
-                                         mail::Mailbox destination) {
-  const auto& forwarding = config.forwarding;
-  const auto deadline = core::Deadline::after(kPatience);
-  const auto target = forwarder::target_for(forwarding, destination.domain);
-  json out;
-  out["address"] = destination.to_string();
-  out["tls"] = tls_name(target.tls);
-  out["protocol"] = target.protocol == forwarder::Protocol::lmtp ? "lmtp" : "smtp";
-  if (target.route != nullptr) out["route"] = target.route->domain;
-  json hosts = json::array();
-  auto found = co_await forwarder::find_hosts(resolver, random, forwarding, target, deadline);
-  if (const auto* unroutable = std::get_if<forwarder::Unroutable>(&found)) {
-    out["error"] = unroutable->reply.to_log();
-  } else {
-    for (const auto& host : std::get<std::vector<forwarder::Host>>(found)) {
-      const auto addresses = co_await forwarder::find_addresses(resolver, random, forwarding, host, deadline);
-      json one;
-      one["host"] = host.name;
-      one["preference"] = host.preference;
-      one["addresses"] = json::array();
-      const bool six_first = forwarding.delivery.prefer == forwarder::Family::ipv6;
-      for (const auto* list :
-           {six_first ? &addresses.ipv6 : &addresses.ipv4, six_first ? &addresses.ipv4 : &addresses.ipv6}) {
-        for (const auto& endpoint : *list) one["addresses"].push_back(endpoint.to_string());
-      }
-      if (addresses.empty()) one["error"] = forwarder::no_address(addresses, target.domain).reply.to_log();
-      hosts.push_back(std::move(one));
-    }
-  }
-  out["mx"] = std::move(hosts);
-  co_return out;
-}
-
-json signatures(const forwarder::Config& forwarding, const std::string& domain) {
-  json out = json::array();
-  const auto add = [&](const auto& signers) {
-    for (const auto& signer : signers) {
-      out.push_back({{"domain", signer->domain()},
-                     {"selector", signer->selector()},
-                     {"algorithm", std::string(signer->key().algorithm())}});
-    }
-  };
-  add(forwarding.signers);
-  if (const auto own = forwarding.domain_signers.find(domain); own != forwarding.domain_signers.end()) add(own->second);
-  return out;
-}
-
 void print_text(const json& out) {
   fmt::print("{:<12} {}\n", "address", out["address"].get<std::string>());
   fmt::print("{:<12} {}\n", "action", out["action"].get<std::string>());
@@ -104,6 +49,9 @@ void print_text(const json& out) {
       fmt::print("{:<12} {:>5} {}\n", "host", host["preference"].get<unsigned>(), host["host"].get<std::string>());
       for (const auto& address : host["addresses"]) fmt::print("{:<18} {}\n", "", address.get<std::string>());
       if (host.contains("error")) fmt::print("{:<18} {}\n", "", host["error"].get<std::string>());
+    }
+    for (const auto& spf : destination["our_spf"]) {
+      fmt::print("{:<12} {} from {}\n", "our SPF", spf["result"].get<std::string>(), spf["source"].get<std::string>());
     }
     fmt::print("{:<12} {}, {}\n", "transport", destination["protocol"].get<std::string>(),
                "TLS " + destination["tls"].get<std::string>());
@@ -184,17 +132,18 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
   dns::LdnsResolver resolver(context.get_executor(), config->dns, random, metrics, clock);
   for (const auto& destination : route.destinations) {
     const auto sender = config->forwarding.srs->forward(*from, core::Wall::now());
-    auto work = explain_destination(*config, resolver, random, destination);
+    std::optional<mail::ReversePath> srs_sender;
+    if (sender) srs_sender = *sender;
+    auto work = explain_destination(config->forwarding, resolver, random, destination, std::move(srs_sender));
     boost::asio::co_spawn(context, std::move(work), [&](const std::exception_ptr& error, json told) {
       if (error) return;
-      // A long sender becomes a token that only the daemon hands out.
-      told["srs_sender"] = sender ? sender->to_string() : "(a token, made by the daemon)";
       out["destinations"].push_back(std::move(told));
     });
     context.run();
     context.restart();
   }
-  if (route.kind == policy::Route::Kind::forward) out["signatures"] = signatures(config->forwarding, route.domain);
+  if (route.kind == policy::Route::Kind::forward)
+    out["signatures"] = explain_signatures(config->forwarding, route.domain);
 
   if (global.json) {
     fmt::print("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));

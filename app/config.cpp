@@ -38,6 +38,8 @@ class Loader {
   std::vector<std::shared_ptr<const auth::Signer>> make_signers(const std::string& file, const std::string& key,
                                                                 const std::string& domain,
                                                                 const std::vector<KeyText>& keys);
+  void load_sealer();
+  void load_suffixes();
   void load_tls();
   void check_user();
   std::vector<ConfigError> sorted_errors();
@@ -285,6 +287,36 @@ void Loader::load_signers() {
   }
 }
 
+// interface.md [arc]: with [dkim]'s first RSA key.
+void Loader::load_sealer() {
+  auto& forwarding = config_->forwarding;
+  if (!main_.arc_seal) return;
+  for (const auto& signer : forwarding.signers) {
+    if (signer->key().type() != auth::KeyType::rsa) continue;
+    forwarding.sealer =
+        std::make_shared<const auth::ArcSealer>(signer->domain(), signer->selector(), signer->shared_key());
+    return;
+  }
+  // Nothing to seal with: a wish that cannot be granted is an error, a default that cannot is not.
+  if (main_.arc_written && main_.dkim.keys.empty()) {
+    error(path_, main_.arc_line, "arc.seal", "needs an RSA key in [dkim]; add one, or write false");
+  } else if (main_.arc_written && !forwarding.signers.empty()) {
+    error(path_, main_.arc_line, "arc.seal", "needs an RSA key in [dkim], which has none; add one, or write false");
+  }
+}
+
+// The list of public suffixes: what policy.dmarc_discovery = "psl" goes by, and a fence in the tree walk.
+void Loader::load_suffixes() {
+  auto& forwarding = config_->forwarding;
+  auto loaded = auth::PublicSuffixList::load();
+  if (loaded) {
+    forwarding.suffixes = std::make_shared<const auth::PublicSuffixList>(std::move(*loaded));
+  } else if (forwarding.dmarc_discovery == auth::Discovery::psl) {
+    error(path_, main_.dmarc_discovery_line, "policy.dmarc_discovery",
+          loaded.error().text + "; install the package publicsuffix, or write \"tree-walk\"");
+  }
+}
+
 void Loader::load_tls() {
   std::string wrong;
   config_->forwarding.tls_client = net::TlsClient::make(net::TlsClient::Verify::none, "", wrong);
@@ -349,6 +381,8 @@ LoadResult Loader::run() {
     if (options_.parts == LoadOptions::Parts::all) {
       load_domains();
       load_signers();
+      load_sealer();
+      load_suffixes();
       load_routes();
       load_tls();
     }

@@ -18,13 +18,17 @@ using namespace std::chrono_literals;
 
 constexpr core::Milliseconds kMonth = 31 * 24h;
 
-void read_arc(Section section) {
-  static_cast<void>(section.flag("seal", true));
+void read_arc(Section section, MainText& out) {
+  out.arc_seal = section.flag("seal", true);
+  out.arc_line = section.line("seal");
+  out.arc_written = section.has("seal");
   for (const auto& domain : section.texts("trusted_sealers")) {
     if (!mail::is_domain(domain.value)) {
       section.error_at(domain.line, "trusted_sealers",
                        fmt::format("\"{}\" is no domain; write the d= of the seal", core::printable(domain.value)));
+      continue;
     }
+    out.config.forwarding.auth.trusted_sealers.push_back(core::lower(domain.value));
   }
   section.finish();
 }
@@ -92,37 +96,60 @@ void read_rates(Section section, MainText& out) {
   section.finish();
 }
 
-void read_exceptions(Section& policy) {
-  static constexpr std::array kChecks{"access", "dnsbl", "spf",           "dmarc",        "require-auth", "forecast",
-                                      "rdns",   "helo",  "sender-domain", "early-talker", "rate",         "greylist"};
-  for (auto& exception : policy.tables("exceptions")) {
-    const auto match = exception.required("match", "192.0.2.0/24");
-    const bool fits = match && (core::Prefix::parse(match->value) || mail::is_domain(match->value) ||
-                                mail::parse_mailbox(match->value, mail::Utf8::yes));
-    if (match && !fits) {
-      exception.error("match", fmt::format("\"{}\" is neither a network nor a domain nor a mail address",
-                                           core::printable(match->value)));
+void read_exceptions(Section& policy, MainText& out) {
+  for (auto& table : policy.tables("exceptions")) {
+    policy::Exception exception;
+    const auto match = table.required("match", "192.0.2.0/24");
+    auto parsed = match ? policy::parse_exception_match(match->value) : std::nullopt;
+    if (match && !parsed) {
+      table.error("match", fmt::format("\"{}\" is neither a network nor a domain nor a mail address",
+                                       core::printable(match->value)));
     }
-    if (!exception.has("skip")) exception.error("skip", "is missing; write for example skip = [\"dmarc\"]");
-    for (const auto& check : exception.texts("skip")) {
-      if (std::find(kChecks.begin(), kChecks.end(), check.value) != kChecks.end()) continue;
-      exception.error_at(check.line, "skip",
-                         fmt::format("\"{}\" is no check; it must be one of: {}", core::printable(check.value),
-                                     fmt::join(kChecks, ", ")));
+    if (!table.has("skip")) table.error("skip", "is missing; write for example skip = [\"dmarc\"]");
+    for (const auto& name : table.texts("skip")) {
+      if (const auto check = policy::parse_check(name.value)) {
+        exception.skip.add(*check);
+        continue;
+      }
+      table.error_at(name.line, "skip",
+                     fmt::format("\"{}\" is no check; it must be one of: {}", core::printable(name.value),
+                                 fmt::join(policy::check_names(), ", ")));
     }
-    static_cast<void>(exception.text("why", ""));
-    exception.finish();
+    exception.why = table.text("why", "");
+    table.finish();
+    if (!parsed) continue;
+    exception.match = std::move(*parsed);
+    out.config.forwarding.auth.exceptions.push_back(std::move(exception));
+  }
+}
+
+void read_authentication(Section& section, MainText& out) {
+  using Auth = policy::AuthSettings;
+  auto& checks = out.config.forwarding.auth;
+  checks.spf = section.choice("spf", checks.spf,
+                              {{"off", Auth::Spf::off}, {"dmarc", Auth::Spf::dmarc}, {"reject", Auth::Spf::reject}});
+  checks.dmarc =
+      section.choice("dmarc", checks.dmarc,
+                     {{"off", Auth::Dmarc::off}, {"monitor", Auth::Dmarc::monitor}, {"enforce", Auth::Dmarc::enforce}});
+  checks.quarantine = section.choice("dmarc_quarantine", checks.quarantine,
+                                     {{"tag", Auth::Quarantine::tag}, {"reject", Auth::Quarantine::reject}});
+  checks.require = section.choice("require_auth", checks.require,
+                                  {{"none", Auth::Require::none}, {"spf-or-dkim", Auth::Require::spf_or_dkim}});
+  checks.forecast = section.choice(
+      "forecast", checks.forecast,
+      {{"off", Auth::Forecast::off}, {"warn", Auth::Forecast::warn}, {"reject", Auth::Forecast::reject}});
+  out.config.forwarding.dmarc_discovery =
+      section.choice("dmarc_discovery", out.config.forwarding.dmarc_discovery,
+                     {{"tree-walk", auth::Discovery::tree_walk}, {"psl", auth::Discovery::psl}});
+  out.dmarc_discovery_line = section.line("dmarc_discovery");
+  if (checks.spf == Auth::Spf::off && checks.dmarc == Auth::Dmarc::enforce) {
+    section.warn("spf", "with \"off\" DMARC can pass by DKIM only; write \"dmarc\" to let SPF count");
   }
 }
 
 void read_checks(Section section, MainText& out) {
   static_cast<void>(section.number("dnsbl_threshold", 1, {1, 1000}));
-  static_cast<void>(section.choice("spf", 0, {{"off", 0}, {"dmarc", 1}, {"reject", 2}}));
-  static_cast<void>(section.choice("dmarc", 0, {{"off", 0}, {"monitor", 1}, {"enforce", 2}}));
-  static_cast<void>(section.choice("dmarc_quarantine", 0, {{"tag", 0}, {"reject", 1}}));
-  static_cast<void>(section.choice("require_auth", 0, {{"none", 0}, {"spf-or-dkim", 1}}));
-  static_cast<void>(section.choice("dmarc_discovery", 0, {{"tree-walk", 0}, {"psl", 1}}));
-  static_cast<void>(section.choice("forecast", 0, {{"off", 0}, {"warn", 1}, {"reject", 2}}));
+  read_authentication(section, out);
   static_cast<void>(section.choice("rdns", 0, {{"off", 0}, {"warn", 1}, {"defer", 2}, {"reject", 3}}));
   static_cast<void>(section.choice("helo", 0, {{"off", 0}, {"warn", 1}, {"reject", 2}}));
   for (const auto& cause : section.texts("rdns_causes")) {
@@ -142,32 +169,41 @@ void read_checks(Section section, MainText& out) {
   static_cast<void>(greylist.duration("delay", 5min, {1s, 24h}));
   static_cast<void>(greylist.duration("keep", kMonth, {1s, 12 * kMonth}));
   greylist.finish();
-  read_exceptions(section);
+  read_exceptions(section, out);
   section.finish();
 }
 
-void read_queue(Section section) {
+void read_queue(Section section, MainText& out) {
+  auto& schedule = out.config.forwarding.queue.schedule;
+  std::vector<core::Milliseconds> steps;
   for (const auto& step : section.texts("retry")) {
     const auto parsed = core::parse_duration(step.value);
-    if (!parsed || *parsed < 1s) {
-      section.error_at(step.line, "retry",
-                       fmt::format("\"{}\" is no time; write for example \"5m\"", core::printable(step.value)));
+    if (!parsed || *parsed < 1s || *parsed > kMonth) {
+      section.error_at(
+          step.line, "retry",
+          fmt::format("\"{}\" is no time from 1s to 31d; write for example \"5m\"", core::printable(step.value)));
+    } else {
+      steps.push_back(*parsed);
     }
   }
-  static_cast<void>(section.duration("lifetime", 5 * 24h, {1s, kMonth}));
-  static_cast<void>(section.duration("fallback_after", 4h, {1s, kMonth}));
-  static_cast<void>(section.duration("delay_notice", 0s, {1s, kMonth}, Section::Zero::off));
+  if (section.has("retry") && steps.empty()) {
+    section.error("retry", "names no time; write for example [\"1m\", \"5m\", \"15m\", \"1h\"]");
+  }
+  if (!steps.empty()) schedule.retry = std::move(steps);
+  schedule.lifetime = section.duration("lifetime", schedule.lifetime, {1s, kMonth});
+  schedule.fallback_after = section.duration("fallback_after", schedule.fallback_after, {1s, kMonth});
+  schedule.delay_notice = section.duration("delay_notice", schedule.delay_notice, {1s, kMonth}, Section::Zero::off);
   section.finish();
 }
 
 }  // namespace
 
 void read_policy(Section& root, MainText& out) {
-  read_arc(root.table("arc"));
+  read_arc(root.table("arc"), out);
   read_access(root.table("access"));
   read_dnsbls(root);
   read_checks(root.table("policy"), out);
-  read_queue(root.table("queue"));
+  read_queue(root.table("queue"), out);
 }
 
 }  // namespace app

@@ -38,6 +38,8 @@ struct MainText {
     std::string domain;
     std::vector<KeyText> keys;
   } dkim;
+  bool arc_seal = true, arc_written = false;
+  unsigned arc_line = 0, dmarc_discovery_line = 0;
 };
 MainText parse_main(std::string_view text, const std::string& file, Report& report);
 

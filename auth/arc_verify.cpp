@@ -6,6 +6,7 @@
 
 #include "auth/arc.hpp"
 #include "auth/arc_chain.hpp"
+#include "auth/authentication_results.hpp"
 #include "auth/dkim_verify_key.hpp"
 #include "core/digest.hpp"
 #include "core/text.hpp"
@@ -88,6 +89,21 @@ std::string check(const Pending& signature, const dns::Answer& answer, unsigned&
   return signature.what + ": the signature is wrong";
 }
 
+// The first set's ARC-Authentication-Results: did its sealer see the message authenticated?
+bool says_passed(const mail::HeaderField& field) {
+  const auto value = field.value();
+  const auto end = value.find(';');  // "i=1;"
+  if (end == std::string_view::npos) return false;
+  const auto said = parse_authentication_results(value.substr(end + 1));
+  if (!said) return false;
+  bool passed = false;
+  for (const auto& one : said->results) {
+    if (one.method == "dmarc") return one.result == "pass";
+    passed |= (one.method == "spf" || one.method == "dkim") && one.result == "pass";
+  }
+  return passed;
+}
+
 }  // namespace
 
 struct ArcVerifier::Impl {
@@ -146,6 +162,7 @@ void ArcVerifier::Impl::read(const mail::Headers& headers) {
   for (const auto& set : chain.sets) result.sealers.push_back(core::lower(set.seal.key.domain));
   if (!chain.problem.empty()) return fail(std::move(chain.problem));
 
+  result.first_passed = says_passed(*chain.sets.front().results_field);
   const auto& last = chain.sets.back();
   newest = last.signature;
   const auto seconds = std::chrono::duration_cast<core::Seconds>(now.time_since_epoch()).count();

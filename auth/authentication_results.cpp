@@ -87,7 +87,7 @@ void write_dmarc(std::string& out, const DmarcResult& dmarc) {
 
 std::string authentication_results_text(std::string_view host, const Results& results) {
   std::string out = quoted_value(host);
-  write_spf(out, results.spf);
+  if (results.spf_checked) write_spf(out, results.spf);
   if (!results.spf.helo && results.helo_spf.result != Verdict::none) {
     auto helo = results.helo_spf;
     helo.helo = true;
@@ -96,7 +96,7 @@ std::string authentication_results_text(std::string_view host, const Results& re
   if (results.dkim.empty()) method(out, "dkim", Verdict::none);
   const auto most = std::min(results.dkim.size(), kMaxReportedSignatures);
   for (std::size_t i = 0; i < most; ++i) write_dkim(out, results.dkim[i]);
-  write_dmarc(out, results.dmarc);
+  if (results.dmarc_checked) write_dmarc(out, results.dmarc);
   if (results.arc.sets > 0 || results.arc.result != Verdict::none) {
     method(out, "arc", results.arc.result);
     reason(out, results.arc.reason);

@@ -46,6 +46,8 @@ class Signer {
   const std::string& domain() const { return domain_; }
   const std::string& selector() const { return selector_; }
   const SigningKey& key() const { return *key_; }
+  // For whoever signs other things with it.
+  const std::shared_ptr<const SigningKey>& shared_key() const { return key_; }
 
  private:
   std::string domain_, selector_;

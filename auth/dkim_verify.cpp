@@ -174,7 +174,8 @@ void judge(Signature& signature, DKIM_SIGINFO* info, unsigned min_key_bits) {
                                                                            : DKIM_SIGN_RSASHA1;
     const bool agreed = dkim_sig_getsignalg(info, &algorithm) == DKIM_STAT_OK && algorithm == want &&
                         (ed25519 || (dkim_sig_getkeysize(info, &bits) == DKIM_STAT_OK && bits >= min_key_bits));
-    agreed ? signature.settle(Verdict::pass, "") : signature.settle(Verdict::policy, "algorithm or key not accepted");
+    agreed ? signature.settle(Verdict::pass, "")
+           : signature.settle(Verdict::permerror, "algorithm or key not accepted");
     return;
   }
   switch (error) {
@@ -438,6 +439,7 @@ DkimResult DkimVerifier::Impl::result_of(const Signature& signature) const {
                     .reason = signature.reason,
                     .b = field.b.substr(0, kShownSignature),
                     .testing = !signature.keys.usable.empty() && signature.keys.usable[signature.key].testing,
+                    .covers_results = field.covers_results,
                     .whole_body = covers_whole_body(field)};
   if (result.result == Verdict::pass && !result.whole_body) result.reason = "l= leaves part of the body unsigned";
   return result;

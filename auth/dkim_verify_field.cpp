@@ -153,6 +153,7 @@ class Reader {
     for (const auto name : core::split(list, ':')) {
       from |= core::iequals(name, "from");
       out_.covers_signatures |= core::iequals(name, "dkim-signature");
+      out_.covers_results |= core::iequals(name, "authentication-results");
     }
     return from ? Check() : permanent("From is not signed");  // RFC 6376 §5.4, §6.1.1
   }
@@ -211,7 +212,7 @@ class Reader {
 
   Check historic() {
     if (out_.algorithm != SignatureField::Algorithm::rsa_sha1 || rules_.allow_rsa_sha1) return {};
-    return Problem{Verdict::policy, "rsa-sha1 is not accepted"};  // RFC 8301 §3.1
+    return permanent("rsa-sha1 is not accepted");  // RFC 8301 §3.1
   }
 
   const TagList& tags_;

@@ -34,6 +34,7 @@ struct SignatureField {
   Canon body_canon = Canon::simple;
   std::optional<std::uint64_t> length;  // l=
   bool covers_signatures = false;       // h= names DKIM-Signature
+  bool covers_results = false;          // h= names Authentication-Results
 
   // `none`: worth checking. Anything else is the final verdict, and `reason` says why.
   Verdict verdict = Verdict::none;

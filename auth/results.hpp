@@ -23,13 +23,14 @@ struct SpfResult {
 
 struct DkimResult {
   Verdict result = Verdict::none;
-  std::string domain;      // d=
-  std::string selector;    // s=
-  std::string identity;    // i=, "" when absent
-  std::string algorithm;   // a=
-  std::string reason;      // "" on a plain pass
-  std::string b;           // the first characters of b=, for header.b (RFC 6008)
-  bool testing = false;    // t=y
+  std::string domain;           // d=
+  std::string selector;         // s=
+  std::string identity;         // i=, "" when absent
+  std::string algorithm;        // a=
+  std::string reason;           // "" on a plain pass
+  std::string b;                // the first characters of b=, for header.b (RFC 6008)
+  bool testing = false;         // t=y
+  bool covers_results = false;  // h= names Authentication-Results: it breaks when a forged one is cut
   bool whole_body = true;  // false: l= leaves part of the body uncovered; such a pass never counts for DMARC (CR-03)
 };
 
@@ -53,10 +54,14 @@ struct ArcResult {
   Verdict result = Verdict::none;  // none, pass, fail
   unsigned sets = 0;
   std::vector<std::string> sealers;  // d= of each ARC-Seal, first set first
+  // What the first sealer says it saw: dmarc=pass, or, where it says nothing of DMARC, a pass of SPF or DKIM. Worth as
+  // much as the sealer.
+  bool first_passed = false;
   std::string reason;
 };
 
 struct Results {
+  bool spf_checked = true, dmarc_checked = true;  // false: switched off, and the result is none
   SpfResult spf;
   SpfResult helo_spf;
   std::vector<DkimResult> dkim;

@@ -23,6 +23,14 @@ struct VerifySettings {
   core::Wall::time_point now = core::Wall::now();
   Discovery discovery = Discovery::tree_walk;
   const PublicSuffixList* suffixes = nullptr;  // outlives the Verifier; may be null
+  bool spf = true, dmarc = true;               // false: not evaluated, and the result is none
+};
+
+// How the message will look at its next hop: under our envelope sender, with our signatures.
+struct Future {
+  SpfResult spf;                            // of our envelope sender from the address we send from
+  std::vector<std::string> signed_domains;  // d= of our own signatures
+  bool results_cut = false;  // a forged Authentication-Results field is taken out: signatures over it break
 };
 
 class Verifier {
@@ -36,12 +44,20 @@ class Verifier {
   void body(std::string_view slice);
   // After headers(): what may be asked while the body is still arriving.
   std::vector<dns::Question> early_questions() const;
+  // SPF alone, which needs nothing of the message: may be run from the start. Null: `lookup` wants answers. Once there
+  // is a result, it stays; finish() has it too.
+  const SpfResult* settle_spf(dns::Lookup& lookup);
   // After the last octet. Nothing: `lookup` wants answers, call again when they are in.
   std::optional<Results> finish(dns::Lookup& lookup);
+  // After finish(), with the same lookup: what the next hop's DMARC check will find. none when the author cannot be
+  // told. Nothing: answers are missing.
+  std::optional<DmarcResult> forecast(const Future& future, dns::Lookup& lookup);
 
   const Authors& authors() const { return authors_; }
 
  private:
+  DmarcInput dmarc_input() const;
+
   VerifySettings settings_;
   SpfInput envelope_;
   DkimVerifier dkim_;

@@ -16,6 +16,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
  public:
   struct Recipient {
     mail::Mailbox to;
+    RcptParameters parameters;
     bool withdrawn = false;
     bool asked = false;                    // in the transaction that is open now
     std::size_t index = 0;                 // of its reply in the dialogue
@@ -31,16 +32,18 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   static net::Awaitable<void> run(std::shared_ptr<Attempt> self);
 
   // Owner's side.
-  std::size_t add(mail::Mailbox to);
+  std::size_t add(mail::Mailbox to, RcptParameters parameters);
   void begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8);
   void send_dot();
   void retry_other_family();
   void abandon();
   // The client sends its message now, which may take long: who waits for a connection may have ours (promise.md C.3.2).
   void data_begun();
+  void be_careful();
   void give_back();
   // A session was open at some time: a silent destination is slow, not unreachable (C.3.1).
   bool reached() const { return held_before_ || candidates_.reached(); }
+  const std::optional<core::IpAddress>& source() const { return source_; }
   const Target& target() const { return order_.target; }
   const core::IpAddress& client() const { return order_.client; }
 
@@ -54,6 +57,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
  private:
   enum class Wish { recipients, body, dot };
   net::Awaitable<void> step();
+  void rehearse(Rehearsal& rehearsal);
   net::Awaitable<void> converge();
   net::Awaitable<std::unique_ptr<Upstream>> take_session();
   net::Awaitable<bool> take_share();
@@ -87,6 +91,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   Candidates candidates_;
 
   std::unique_ptr<Upstream> upstream_;
+  std::optional<core::IpAddress> source_;
   Slots::Share share_;
   bool mail_said_ = false, utf8_said_ = false, in_body_ = false, reused_ = false, allow_kept_ = true,
        abandoned_ = false, held_before_ = false;

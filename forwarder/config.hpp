@@ -9,12 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "auth/arc.hpp"
 #include "auth/dkim_sign.hpp"
+#include "auth/dmarc.hpp"
 #include "core/clock.hpp"
 #include "core/ip.hpp"
 #include "forwarder/masking.hpp"
 #include "net/tls.hpp"
 #include "policy/routes.hpp"
+#include "policy/verdict.hpp"
+#include "queue/schedule.hpp"
 #include "srs/loop_token.hpp"
 #include "srs/rewriter.hpp"
 
@@ -46,6 +50,13 @@ struct DeliverySettings {
   unsigned connections_per_destination = 20;
   bool private_destinations = false;
   ErrorDetail errors = ErrorDetail::masked;
+  policy::Custody custody = policy::Custody::sender;  // unless a rule says otherwise
+  core::Milliseconds handoff{20'000};                 // promise.md C.3.6
+};
+
+struct QueueSettings {
+  queue::Schedule schedule;
+  core::Milliseconds lease{1'800'000};  // of what is being tried; longer than an attempt may take
 };
 
 // [[route]]: replaces the MX look-up for a destination domain.
@@ -69,8 +80,13 @@ struct Config {
   std::shared_ptr<const srs::LoopToken> loop_token;          // keyed Delivered-To (LP-02)
   std::vector<std::shared_ptr<const auth::Signer>> signers;  // [dkim]
   std::map<std::string, std::vector<std::shared_ptr<const auth::Signer>>, std::less<>>
-      domain_signers;  // by domain name
+      domain_signers;                             // by domain name
+  std::shared_ptr<const auth::ArcSealer> sealer;  // null: [arc] seal = false, or no RSA key
+  policy::AuthSettings auth;
+  auth::Discovery dmarc_discovery = auth::Discovery::tree_walk;
+  std::shared_ptr<const auth::PublicSuffixList> suffixes;  // may be null
   DeliverySettings delivery;
+  QueueSettings queue;
   std::vector<NextHopRoute> next_hops;
   std::shared_ptr<const net::TlsClient> tls_client;
   std::vector<core::HostPort>

@@ -25,7 +25,6 @@
 #include "mail/envelope.hpp"
 #include "mail/message.hpp"
 #include "net/gate.hpp"
-#include "net/spool.hpp"
 
 namespace forwarder {
 
@@ -37,10 +36,22 @@ struct Order {
   std::uint64_t declared_size = 0;  // the client's SIZE=, 0 when none
   bool eight_bit = false;           // the client said BODY=8BITMIME
   bool smtputf8 = false;            // the client said SMTPUTF8
-  core::IpAddress client;           // its network: what shares are counted by
+  bool careful = false;             // a dot was lost before: a fresh session, nothing pipelined, no chunks (C.3.7)
+  mail::MailCommand::Ret ret = mail::MailCommand::Ret::unspecified;  // RFC 3461, said where DSN is offered
+  std::string envid;
+  bool queued = false;     // the runner's, out of the queue
+  core::IpAddress client;  // its network: what shares are counted by
 };
 
 class Attempt;
+
+// For a dry run (`onward try`): nothing is sent, every next hop is taken to accept everything, and what it would have
+// got is shown here.
+class Rehearsal {
+ public:
+  virtual ~Rehearsal() = default;
+  virtual void would_send(const Order& order, const std::vector<mail::Mailbox>& recipients, const Parcel& parcel) = 0;
+};
 
 class Delivery {
  public:
@@ -52,15 +63,20 @@ class Delivery {
   explicit operator bool() const { return attempt_ != nullptr; }
 
   // Adds a recipient; the upstream is asked at once (unless the body has begun). Returns its index.
-  std::size_t add_recipient(mail::Mailbox to);
+  std::size_t add_recipient(mail::Mailbox to, RcptParameters parameters = {});
   // Waits until the upstream has answered this RCPT; nothing at the deadline. fate delivered: accepted.
   net::Awaitable<std::optional<mail::Outcome>> recipient_verdict(std::size_t index, core::Deadline deadline);
   // Is a session with the next hop open (or kept for us): a silent one is "slow", none is "unreachable" (C.3.1).
   bool reached() const;
+  // Our own address in the session with the next hop, the last one when there were several; nothing: there was none.
+  std::optional<core::IpAddress> source() const;
   // The upstream's verdict so far; empty: not known.
   std::optional<mail::Outcome> known(std::size_t index) const;
   // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.
   void withdraw(std::size_t index);
+
+  // As Order::careful, from now on: the session that is open is not used.
+  void be_careful();
 
   // Our client has begun its data: the upstream session stays ours for the rest of the lease only as long as nobody
   // else waits for one (promise.md C.3.2, docs/decisions/005-lease-time.md).
@@ -77,6 +93,8 @@ class Delivery {
   net::Awaitable<std::optional<std::vector<mail::Outcome>>> wait(core::Deadline deadline);
   // What would be said of each recipient if waiting ended now: `late` where the dot is out, `deferred` where it is not.
   std::vector<mail::Outcome> outcomes_so_far() const;
+  // This recipient's outcome is final.
+  bool settled(std::size_t index) const;
   // After wait(): the refusal was about our IPv6 address, and IPv4 has not been tried (interface.md §6.8).
   bool other_family_may_help() const;
   // Offers the same message over IPv4: ready(), send_dot(), wait() follow again.
@@ -90,8 +108,11 @@ class Delivery {
 
 class Engine {
  public:
-  Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
-         core::Random& random, core::Metrics& metrics);
+  Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, Slots& slots, core::Random& random,
+         core::Metrics& metrics);
+
+  // From now on nothing is sent. `rehearsal` outlives the engine.
+  void rehearse(Rehearsal& rehearsal) { rehearsal_ = &rehearsal; }
 
   // Begins one group's transaction. Nothing is sent before the first recipient is added.
   Delivery start(Order order, const core::Log& log);
@@ -108,7 +129,6 @@ class Engine {
   friend class Attempt;
   boost::asio::any_io_executor executor_;
   dns::Resolver& resolver_;
-  net::Spool& spool_;
   Slots& slots_;
   core::Random& random_;
   core::Metrics& metrics_;
@@ -116,6 +136,7 @@ class Engine {
   net::Gate gate_;
   SourceMarks marks_;
   FamilyMemory families_;
+  Rehearsal* rehearsal_ = nullptr;
   std::map<std::string, std::set<Attempt*>> lendable_;  // attempts whose client is sending data, by target
   void lend(Attempt& attempt);
   void unlend(Attempt& attempt);

@@ -1,64 +1,30 @@
 #include "forwarder/in_session.hpp"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <set>
 
+#include "core/failpoint.hpp"
 #include "core/text.hpp"
-#include "forwarder/trace.hpp"
+#include "forwarder/trouble.hpp"
 
 namespace forwarder {
 namespace {
 
-// promise.md C.4.1: how long a group that is ready waits for one that is not.
-constexpr core::Seconds kGroupsWait{10};
-// The reverse name is for the Received field only: nobody waits long for it.
-constexpr core::Seconds kReverseTimeout{3};
-constexpr std::size_t kReverseNames = 3;
+// RFC 7208 §4.6.4, where SPF decides at RCPT.
+constexpr core::Seconds kSpfPatience{20};
+// Where SPF only decides how many destinations a transaction may have.
+constexpr core::Seconds kOwnablePatience{5};
 
-std::string reverse_name(const core::IpAddress& ip) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string name;
-  const auto bytes = ip.bytes();
-  for (auto it = bytes.rbegin(); it != bytes.rend(); ++it) {
-    const auto octet = static_cast<unsigned char>(*it);
-    if (ip.is_v6()) {
-      name += kHex[octet & 15];
-      name += '.';
-      name += kHex[octet >> 4];
-      name += '.';
-    } else {
-      name += std::to_string(octet) + ".";
-    }
-  }
-  return name + (ip.is_v6() ? "ip6.arpa" : "in-addr.arpa");
+auth::VerifySettings verify_settings(const Config& config, core::Wall::time_point now) {
+  auth::VerifySettings settings;
+  settings.now = now;
+  settings.discovery = config.dmarc_discovery;
+  settings.suffixes = config.suffixes.get();
+  settings.spf = config.auth.spf != policy::AuthSettings::Spf::off;
+  settings.dmarc = config.auth.dmarc != policy::AuthSettings::Dmarc::off;
+  return settings;
 }
 
 }  // namespace
-
-// PTR, then the name's addresses: only a name that leads back counts.
-struct InSession::Reverse {
-  explicit Reverse(boost::asio::any_io_executor executor) : done(std::move(executor)) {}
-  net::Signal done;
-  bool finished = false;
-  std::string name;
-
-  static net::Awaitable<void> look_up(std::shared_ptr<Reverse> self, dns::Resolver& resolver, core::IpAddress ip) {
-    const auto deadline = core::Deadline::after(kReverseTimeout);
-    dns::Question pointer{reverse_name(ip), dns::Type::ptr};
-    const auto names = co_await resolver.resolve(std::move(pointer), deadline);
-    for (std::size_t i = 0; i < names.names.size() && i < kReverseNames && self->name.empty(); ++i) {
-      dns::Question forward{names.names[i], ip.is_v6() ? dns::Type::aaaa : dns::Type::a};
-      const auto addresses = co_await resolver.resolve(std::move(forward), deadline);
-      if (std::find(addresses.addresses.begin(), addresses.addresses.end(), ip) != addresses.addresses.end()) {
-        self->name = names.names[i];
-      }
-    }
-    self->finished = true;
-    self->done.notify();
-  }
-};
 
 InSession::InSession(Pipeline& pipeline, std::shared_ptr<const Config> config, const Client& client,
                      mail::MailCommand command, std::string id, const core::Log& log)
@@ -68,10 +34,46 @@ InSession::InSession(Pipeline& pipeline, std::shared_ptr<const Config> config, c
       command_(std::move(command)),
       id_(std::move(id)),
       log_(log),
+      record_(log_, client_, command_, id_, durable() != nullptr ? durable()->activity : nullptr,
+              *pipeline.means().clock),
+      skipped_(policy::skipped_checks(config_->auth.exceptions, {client.address, &command_.from, {}})),
+      authentication_(begin_authentication()),
+      shield_(durable() != nullptr ? durable()->ledger : nullptr),
       intake_({pipeline.means().memory, pipeline.means().disk, pipeline.means().spool, pipeline.means().metrics,
-               config_->spill_above}) {}
+               config_->spill_above, this}) {}
 
-InSession::~InSession() = default;
+InSession::~InSession() {
+  leave_behind();
+}
+
+// SPF starts here. Null: nothing is to be checked, or to be sealed.
+std::unique_ptr<Authentication> InSession::begin_authentication() const {
+  if (!config_->auth.active() && !config_->sealer) return nullptr;
+  const auto& means = pipeline_.means();
+  const auto now = means.clock->wall();
+  auth::SpfInput envelope;
+  envelope.client = client_.address;
+  envelope.helo = client_.helo;
+  envelope.mail_from = command_.from;
+  envelope.receiver = config_->hostname;
+  envelope.time = core::Wall::to_time_t(now);
+  envelope.explain = config_->auth.spf == policy::AuthSettings::Spf::reject;  // nobody else reads it (DN-07)
+  return std::make_unique<Authentication>(
+      Authentication::Means{means.executor, means.resolver, means.dkim_library, means.metrics},
+      verify_settings(*config_, now), std::move(envelope));
+}
+
+void InSession::octets(std::string_view slice) {
+  if (durable() != nullptr && durable()->ledger != nullptr) hasher_.update(slice);
+}
+
+void InSession::headers(const mail::Headers& headers) {
+  if (authentication_) authentication_->headers(headers);
+}
+
+void InSession::body(std::string_view slice) {
+  if (authentication_) authentication_->body(slice);
+}
 
 mail::Reply InSession::refuse(int code, mail::EnhancedCode enhanced, std::string_view text,
                               std::string_view reason) const {
@@ -89,8 +91,9 @@ std::optional<mail::Reply> InSession::resolve_srs(const mail::Mailbox& to, polic
   const auto original = config_->srs->reverse(to.local, pipeline_.means().clock->wall());
   if (original) {
     route.kind = policy::Route::Kind::forward;
-    route.rule = "srs";
+    route.rule = kSrsRule;
     route.destinations.push_back(*original);
+    route.fallbacks.emplace_back();
     return std::nullopt;
   }
   switch (original.error()) {
@@ -136,27 +139,51 @@ std::optional<mail::Reply> InSession::resolve(const mail::ForwardPath& to, polic
   return refuse(550, {5, 7, 1}, "We do not relay to this domain", "relay-denied");
 }
 
+net::Awaitable<bool> InSession::ownable_by_spf() {
+  if (!can_own() || !authentication_ || command_.from.null()) co_return false;
+  const auto* spf = co_await authentication_->spf(core::Deadline::after(kOwnablePatience));
+  co_return spf != nullptr&& policy::is_ownable(command_.from, *spf);
+}
+
 // promise.md C.4: while the sender is not known to be ownable, a transaction has one destination group, unless one
 // alias alone expands to several.
-std::optional<mail::Reply> InSession::join_groups(const policy::Route& route, std::vector<Target>& targets) {
-  std::set<std::string> keys;
+net::Awaitable<std::optional<mail::Reply>> InSession::check_groups(const policy::Route& route) {
+  std::set<std::string> had, wanted;
   bool lmtp = false;
-  for (const auto& destination : route.destinations) {
-    targets.push_back(target_for(*config_, destination.domain));
-    keys.insert(targets.back().key);
-    lmtp = lmtp || targets.back().protocol == Protocol::lmtp;
+  for (const auto& recipient : recipients_) {
+    for (const auto& leg : recipient.legs) had.insert(target_for(*config_, leg.destination.domain).key);
   }
-  const bool same = groups_.size() == 1 && keys.size() == 1 && *keys.begin() == groups_.front().target.key;
-  // Groups whose every recipient was refused are none: the next recipient may go elsewhere.
-  const bool in_use =
-      std::any_of(recipients_.begin(), recipients_.end(), [](const Recipient& r) { return !r.legs.empty(); });
-  if (!in_use) {
-    if (!same) groups_.clear();
-    return std::nullopt;
+  for (const auto& destination : route.destinations) {
+    const auto target = target_for(*config_, destination.domain);
+    wanted.insert(target.key);
+    lmtp = lmtp || target.protocol == Protocol::lmtp;
+  }
+  if (had.empty()) {
+    groups_.clear();  // groups whose every recipient was refused are none: the next recipient may go elsewhere
+    co_return std::nullopt;
   }
   // LMTP answers each recipient on its own: two of them could end differently.
-  if (same && !lmtp) return std::nullopt;
-  return refuse(452, {4, 5, 3}, "One destination at a time, please send this recipient separately", "one-destination");
+  if (had == wanted && had.size() == 1 && !lmtp) co_return std::nullopt;
+  if (co_await ownable_by_spf()) co_return std::nullopt;
+  co_return refuse(452, {4, 5, 3}, "One destination at a time, please send this recipient separately",
+                   "one-destination");
+}
+
+// Mail that is bound for the queue needs a queue (RS-14, promise.md C.6).
+std::optional<mail::Reply> InSession::check_queue_room(const Recipient& recipient) const {
+  if (recipient.custody != policy::Custody::queue || durable() == nullptr || durable()->store == nullptr) {
+    return std::nullopt;
+  }
+  switch (durable()->store->room(config_->message_size)) {
+    case queue::Room::ok:
+      return std::nullopt;
+    case queue::Room::full:
+    case queue::Room::high_water:
+      return refuse(452, {4, 3, 1}, "The queue is full, try again later", "memory");
+    case queue::Room::sealed:
+      break;
+  }
+  return refuse(451, {4, 3, 0}, "The queue does not take mail now, try again later", "local-error");
 }
 
 net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
@@ -164,60 +191,118 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
     if (core::iequals(known.address.to_string(), command.to.to_string())) co_return mail::Reply(250, {2, 1, 5}, "Ok");
   }
   policy::Route route;
-  if (auto refusal = resolve(command.to, route)) {
-    log_recipient(command.to, "rejected", *refusal, route.rule);
-    co_return std::move(*refusal);
-  }
+  const auto refused = [&](mail::Reply reply) {
+    record_.recipient(command.to, reply.permanent() ? "rejected" : "deferred", reply, route.rule);
+    return reply;
+  };
+  if (auto refusal = resolve(command.to, route)) co_return refused(std::move(*refusal));
   Recipient recipient;
   recipient.address = command.to;
   recipient.rule = route.rule;
   recipient.domain = route.domain;
+  recipient.custody = route.custody.value_or(config_->delivery.custody);
+  recipient.notify = command.notify;
+  recipient.orcpt_type = std::move(command.orcpt_type);
+  recipient.orcpt = std::move(command.orcpt);
   if (route.kind == policy::Route::Kind::drop) co_return accept(std::move(recipient));
 
-  std::vector<Target> targets;
-  if (auto refusal = join_groups(route, targets)) {
-    log_recipient(command.to, "deferred", *refusal, route.rule);
-    co_return std::move(*refusal);
-  }
+  if (auto refusal = co_await check_spf(route)) co_return refused(std::move(*refusal));
+  if (auto refusal = co_await check_groups(route)) co_return refused(std::move(*refusal));
+  if (auto refusal = check_queue_room(recipient)) co_return refused(std::move(*refusal));
   if (!srs_sender_) {
     auto sender = config_->srs->forward(command_.from, pipeline_.means().clock->wall());
     if (!sender) co_return refuse(451, {4, 3, 0}, "Cannot keep your return address now", "local-error");
     srs_sender_ = std::move(*sender);
   }
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    std::size_t group = 0;
-    while (group < groups_.size() && groups_[group].target.key != targets[i].key) ++group;
-    if (group == groups_.size()) {
-      Order order;
-      order.config = config_;
-      order.target = targets[i];
-      order.from = *srs_sender_;
-      order.declared_size = command_.size.value_or(0);
-      order.eight_bit = command_.body == mail::Body::eight_bit;
-      order.smtputf8 = command_.smtputf8;
-      order.client = core::client_network(client_.address);
-      Group fresh;
-      fresh.target = targets[i];
-      fresh.delivery = pipeline_.means().engine->start(std::move(order), log_);
-      groups_.push_back(std::move(fresh));
-    }
+  for (std::size_t i = 0; i < route.destinations.size(); ++i) {
     Leg leg;
-    leg.group = group;
     leg.destination = route.destinations[i];
-    leg.index = groups_[group].delivery.add_recipient(route.destinations[i]);
+    leg.fallback = route.fallbacks[i];
     recipient.legs.push_back(std::move(leg));
   }
-  if (!reverse_) {
-    reverse_ = std::make_shared<Reverse>(pipeline_.means().executor);
-    auto work = Reverse::look_up(reverse_, *pipeline_.means().resolver, client_.address);
-    boost::asio::co_spawn(pipeline_.means().executor, std::move(work), boost::asio::detached);
-  }
+  if (!reverse_) reverse_.emplace(pipeline_.means().executor, *pipeline_.means().resolver, client_.address);
+  // interface.md §6.2: answered by the rule alone; without a queue there is only the in-session path.
+  if (recipient.custody == policy::Custody::queue && durable() != nullptr) co_return accept(std::move(recipient));
+  for (auto& leg : recipient.legs) ask(recipient, leg);
   co_return co_await settle_recipient(std::move(recipient));
+}
+
+Order InSession::order_for(Target target) const {
+  Order order;
+  order.config = config_;
+  order.target = std::move(target);
+  order.from = *srs_sender_;
+  order.declared_size = command_.size.value_or(0);
+  order.eight_bit = command_.body == mail::Body::eight_bit;
+  order.smtputf8 = command_.smtputf8;
+  if (config_->delivery.errors == ErrorDetail::full) {  // interface.md §6.24
+    order.ret = command_.ret;
+    order.envid = command_.envid;
+  }
+  order.client = core::client_network(client_.address);
+  return order;
+}
+
+// Puts the leg to its next hop: in the group that is there already, or in a new one.
+void InSession::ask(const Recipient& recipient, Leg& leg) {
+  auto target = target_for(*config_, leg.destination.domain);
+  std::size_t group = 0;
+  while (group < groups_.size() && groups_[group].target.key != target.key) ++group;
+  if (group == groups_.size()) {
+    Group fresh;
+    fresh.target = target;
+    fresh.delivery = pipeline_.means().engine->start(order_for(std::move(target)), log_);
+    groups_.push_back(std::move(fresh));
+  }
+  leg.group = group;
+  leg.index = groups_[group].delivery.add_recipient(
+      leg.destination, passed_on(config_->delivery.errors, recipient.notify, recipient.orcpt_type, recipient.orcpt));
+}
+
+// policy.spf = "reject": no upstream hears of a client that SPF refuses (promise.md C.3.1). Bounces to us need no SPF:
+// the HMAC of their address is the proof (interface.md §6.21).
+net::Awaitable<std::optional<mail::Reply>> InSession::check_spf(const policy::Route& route) {
+  using Settings = policy::AuthSettings;
+  if (config_->auth.spf != Settings::Spf::reject || route.rule == kSrsRule || skipped_.has(policy::Check::spf)) {
+    co_return std::nullopt;
+  }
+  const auto* spf = co_await authentication_->spf(core::Deadline::after(kSpfPatience));
+  auth::SpfResult unknown;
+  unknown.result = auth::Verdict::temperror;
+  co_return refusal_of(policy::decide_spf(config_->auth, spf != nullptr ? *spf : unknown, skipped_));
+}
+
+// The reply that a verdict asks for; nothing: go on.
+std::optional<mail::Reply> InSession::refusal_of(const policy::Verdict& verdict) const {
+  if (verdict.kind == policy::Verdict::Kind::accept) return std::nullopt;
+  return refuse(verdict.code, verdict.enhanced, verdict.text, verdict.reason);
 }
 
 mail::Reply InSession::accept(Recipient recipient) {
   recipients_.push_back(std::move(recipient));
+  ONWARD_FAILPOINT(k02_rcpt);
   return mail::Reply(250, {2, 1, 5}, "Ok");
+}
+
+// The upstream's verdict on one leg, or on its fallbacks after a policy refusal. True: accepted, perhaps provisionally.
+net::Awaitable<bool> InSession::settle_leg(const Recipient& recipient, Leg& leg, core::Deadline patience,
+                                           mail::Outcome& refusal) {
+  for (;;) {
+    auto& delivery = groups_[*leg.group].delivery;
+    const auto verdict = co_await delivery.recipient_verdict(leg.index, patience);
+    if (!verdict) {
+      // Provisionally: the upstream goes on, its verdict counts at the dot.
+      if (delivery.reached()) co_return true;
+      refusal.reply = mail::Reply(451, {4, 4, 1}, "The destination cannot be reached now");
+      co_return false;
+    }
+    if (verdict->fate == mail::Fate::delivered) co_return true;
+    refusal = *verdict;
+    if (leg.fallback.empty() || !is_policy_refusal(*verdict)) co_return false;
+    delivery.withdraw(leg.index);
+    leg.next_fallback();
+    ask(recipient, leg);
+  }
 }
 
 // promise.md C.3.1, interface.md §6.11: the upstreams' verdicts, for as long as a client waits for a RCPT.
@@ -226,37 +311,30 @@ net::Awaitable<mail::Reply> InSession::settle_recipient(Recipient recipient) {
   std::vector<Result> refused;
   bool acceptable = false;
   for (auto& leg : recipient.legs) {
-    auto& delivery = groups_[leg.group].delivery;
-    auto verdict = co_await delivery.recipient_verdict(leg.index, patience);
-    if (!verdict) {
-      if (delivery.reached()) {
-        acceptable = true;  // provisionally: the upstream goes on, its verdict counts at the dot
-        continue;
-      }
-      verdict.emplace();
-      verdict->reply = mail::Reply(451, {4, 4, 1}, "The destination cannot be reached now");
-    }
-    if (verdict->fate == mail::Fate::delivered) {
+    mail::Outcome refusal;
+    if (co_await settle_leg(recipient, leg, patience, refusal)) {
       acceptable = true;
     } else {
       leg.refused_at_rcpt = true;
-      refused.push_back(Result{recipient.address.to_string(), std::move(*verdict)});
+      refused.push_back(Result{recipient.address.to_string(), std::move(refusal)});
     }
   }
   if (acceptable) co_return accept(std::move(recipient));
 
   // Nobody takes it: a refusal that a retry may change outweighs one that is final.
   const bool all_final =
-      std::all_of(refused.begin(), refused.end(), [](const Result& r) { return r.outcome.fate == mail::Fate::failed; });
-  const auto address = recipient.address;
-  const auto rule = recipient.rule;
+      std::ranges::all_of(refused, [](const Result& result) { return result.outcome.fate == mail::Fate::failed; });
   recipients_.push_back(std::move(recipient));  // so that its names are masked
   auto reply = compose_answer(all_final ? promise::Answer::refused : promise::Answer::later, refused,
                               config_->delivery.errors, masks(), id_);
-  for (std::size_t i = 0; i < refused.size(); ++i) log_result(refused[i], recipients_.back().legs[i], reply);
-  for (const auto& leg : recipients_.back().legs) groups_[leg.group].delivery.withdraw(leg.index);
+  const auto& written = recipients_.back();
+  for (std::size_t i = 0; i < refused.size(); ++i) {
+    const auto& leg = written.legs[i];
+    groups_[*leg.group].delivery.withdraw(leg.index);
+    const bool failed = refused[i].outcome.fate == mail::Fate::failed;
+    record_.delivery({refused[i].shown, leg.destination, refused[i].outcome, failed ? "rejected" : "deferred"}, reply);
+  }
   recipients_.pop_back();
-  log_recipient(address, all_final ? "rejected" : "deferred", reply, rule);
   co_return reply;
 }
 
@@ -264,7 +342,12 @@ std::vector<Mask> InSession::masks() const {
   std::vector<Mask> masks;
   for (const auto& recipient : recipients_) {
     for (const auto& leg : recipient.legs) {
-      masks.push_back(Mask{leg.destination.to_string(), recipient.address.to_string()});
+      const auto hide = [&](const mail::Mailbox& hidden) {
+        masks.push_back(Mask{hidden.to_string(), recipient.address.to_string()});
+      };
+      hide(leg.destination);
+      for (const auto& other : leg.earlier) hide(other);
+      for (const auto& other : leg.fallback) hide(other);
     }
   }
   if (srs_sender_ && !srs_sender_->null() && *srs_sender_ != command_.from) {
@@ -273,260 +356,12 @@ std::vector<Mask> InSession::masks() const {
   return masks;
 }
 
-// ---- DATA
-
 std::optional<mail::Reply> InSession::begin_data() {
   if (intake_.begin(command_.size.value_or(0))) {
     for (auto& group : groups_) group.delivery.data_begun();
     return std::nullopt;
   }
   return refuse(452, {4, 3, 1}, "No room for a message now, try again later", "memory");
-}
-
-// What is wrong with the message itself.
-std::optional<mail::Reply> InSession::check_message() {
-  const auto& headers = intake_.headers();
-  if (headers.count("Received") > config_->received_headers) {  // LP-01, RFC 5321 §6.3
-    return refuse(554, {5, 4, 6}, "Too many Received fields: a mail loop", "loop");
-  }
-  for (const auto* field : headers.all("Delivered-To")) {  // LP-02, RFC 9228
-    for (const auto& recipient : recipients_) {
-      if (config_->loop_token->verify(field->value(), recipient.address.mailbox)) {
-        return refuse(554, {5, 4, 6}, "This message has been here already: a mail loop", "loop");
-      }
-    }
-  }
-  return std::nullopt;
-}
-
-std::shared_ptr<const Parcel> InSession::make_parcel(core::Result<void>& result) {
-  const auto now = pipeline_.means().clock->wall();
-  auto parcel = std::make_shared<Parcel>();
-  auto& prefix = parcel->message.prefix;
-
-  // The body of the signatures first; what we prepend is not signed.
-  parcel->message.cuts = forged_results(intake_.headers(), intake_.header_section(), config_->hostname);
-  std::vector<mail::HeaderField> fields;
-  for (const auto& field : intake_.headers().fields()) {
-    const auto offset = static_cast<std::uint64_t>(field.raw.data() - intake_.header_section().data());
-    const auto cut = std::any_of(parcel->message.cuts.begin(), parcel->message.cuts.end(),
-                                 [offset](const auto& c) { return c.offset == offset; });
-    if (!cut) fields.push_back(field);
-  }
-  const auth::SignedFields signed_fields(fields);
-  const auto sign_all = [&](const std::vector<std::shared_ptr<const auth::Signer>>& signers) {
-    for (const auto& signer : signers) {
-      auto field = signer->sign(signed_fields, intake_.body_hash(), now);
-      if (field) {
-        prefix += *field;
-      } else {
-        result = field.error();
-      }
-    }
-  };
-  sign_all(config_->signers);
-  std::set<std::string> domains;
-  for (const auto& recipient : recipients_) domains.insert(recipient.domain);
-  for (const auto& domain : domains) {
-    if (const auto own = config_->domain_signers.find(domain); own != config_->domain_signers.end()) {
-      sign_all(own->second);
-    }
-  }
-  for (const auto& recipient : recipients_) {
-    if (recipient.legs.empty()) continue;
-    prefix += mail::make_field("Delivered-To", config_->loop_token->make(recipient.address.mailbox));
-  }
-  ReceivedInfo info;
-  info.client = &client_;
-  info.ptr = reverse_ && reverse_->finished ? reverse_->name : std::string();
-  info.hostname = config_->hostname;
-  info.id = id_;
-  if (recipients_.size() == 1) info.only_recipient = recipients_.front().address.to_string();
-  info.smtputf8 = command_.smtputf8;
-  info.time = std::chrono::duration_cast<core::Seconds>(now.time_since_epoch()).count();
-  prefix += received_field(info);
-
-  parcel->content = intake_.take();
-  parcel->message.content = parcel->content.get();
-  return parcel;
-}
-
-// Everything but the dots. False: the client may not be answered with more than 451, no dot must go out.
-net::Awaitable<bool> InSession::stream_to_all(std::shared_ptr<const Parcel> parcel, core::Deadline deadline) {
-  // interface.md §6.29: whether SMTPUTF8 is needed is decided by the header (addresses see to themselves).
-  const bool utf8 = command_.smtputf8 && parcel->content->has_8bit_header;
-  for (auto& group : groups_) group.delivery.begin_body(parcel, utf8);
-  const auto limit = groups_.size() > 1 ? deadline.within(kGroupsWait) : deadline;
-  bool all = true;
-  for (auto& group : groups_) all = co_await group.delivery.ready(limit) && all;
-  co_return all;
-}
-
-// C.3.2 and C.4 for a sender that is not ownable: no dot goes out when it is known that the client will have to come
-// again, because some destination has put us off (docs/decisions/007), or because only some recipients are refused now
-// that were not refused at RCPT (their retry hears each verdict at its RCPT).
-bool InSession::must_hold_dots() const {
-  bool refused_now = false, any_open = false;
-  for (const auto& recipient : recipients_) {
-    for (const auto& leg : recipient.legs) {
-      const auto verdict = groups_[leg.group].delivery.known(leg.index);
-      if (!verdict || verdict->fate == mail::Fate::deferred) return true;
-      const bool by_rcpt = verdict->fate == mail::Fate::failed && verdict->scope == mail::Scope::recipient;
-      refused_now = refused_now || (by_rcpt && !leg.refused_at_rcpt);
-      any_open = any_open || verdict->fate == mail::Fate::delivered;
-    }
-  }
-  return refused_now && any_open;
-}
-
-net::Awaitable<void> InSession::dot_to_all(ClientProbe& probe, core::Deadline deadline) {
-  for (auto& group : groups_) {
-    if (group.delivery.wants_dot()) group.delivery.send_dot();
-  }
-  for (auto& group : groups_) {
-    static_cast<void>(co_await group.delivery.wait(deadline));
-    // interface.md §6.8: the IPv6 address was refused, not the message; the same message goes out over IPv4 now.
-    if (!group.delivery.other_family_may_help() || probe.gone()) continue;
-    group.delivery.retry_other_family();
-    if (!co_await group.delivery.ready(deadline) || !group.delivery.wants_dot() || probe.gone()) continue;
-    group.delivery.send_dot();
-    static_cast<void>(co_await group.delivery.wait(deadline));
-  }
-}
-
-net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
-  data_done_ = pipeline_.means().clock->steady();
-  auto& metrics = *pipeline_.means().metrics;
-  const auto deadline = core::Deadline::after(config_->delivery.deadline);
-  const auto reject = [&](mail::Reply reply) {
-    metrics.add(reply.permanent() ? core::Counter::messages_rejected : core::Counter::messages_deferred);
-    for (const auto& recipient : recipients_) {
-      log_recipient(recipient.address, reply.permanent() ? "rejected" : "deferred", reply, recipient.rule);
-    }
-    return reply;
-  };
-  switch (co_await intake_.finish()) {
-    case Intake::Fault::none:
-      break;
-    case Intake::Fault::no_room:
-      co_return reject(refuse(452, {4, 3, 1}, "No room for the message now, try again later", "memory"));
-    case Intake::Fault::io:
-      co_return reject(refuse(451, {4, 3, 0}, "The message could not be kept now, try again later", "local-error"));
-    case Intake::Fault::header_too_large:
-      co_return reject(refuse(552, {5, 3, 4}, "The header is larger than we take", "bad-header"));
-    case Intake::Fault::malformed_header:
-      co_return reject(refuse(550, {5, 6, 0}, "The header is malformed", "bad-header"));
-  }
-  size_ = intake_.size();
-  if (auto refusal = check_message()) co_return reject(std::move(*refusal));
-  if (groups_.empty()) {  // every recipient is dropped by rule
-    metrics.add(core::Counter::messages_dropped);
-    const mail::Reply reply(250, {2, 0, 0}, "Ok, id " + id_);
-    for (const auto& recipient : recipients_) log_recipient(recipient.address, "dropped", reply, recipient.rule);
-    co_return reply;
-  }
-  if (reverse_ && !reverse_->finished) {
-    static_cast<void>(co_await reverse_->done.wait(core::Deadline::after(core::Seconds(1))));
-  }
-  core::Result<void> signed_all;
-  const auto parcel = make_parcel(signed_all);
-  if (!signed_all) co_return reject(refuse(451, {4, 3, 0}, "The message could not be signed now", "local-error"));
-
-  const bool ready = co_await stream_to_all(parcel, deadline);
-  if (ready && !must_hold_dots()) {
-    if (probe.gone()) {  // I3: nobody hears our answer; without a dot no copy exists
-      log_.info("client_gone", {{"at", "dot"}});
-      for (auto& group : groups_) group.delivery.abort();
-      groups_.clear();
-      co_return refuse(451, {4, 4, 2}, "You have left", "client-gone");
-    }
-    co_await dot_to_all(probe, deadline);
-  }
-  co_return conclude();
-}
-
-std::vector<Result> InSession::collect() const {
-  std::vector<std::vector<mail::Outcome>> outcomes;
-  for (const auto& group : groups_) outcomes.push_back(group.delivery.outcomes_so_far());
-  std::vector<Result> results;
-  for (const auto& recipient : recipients_) {
-    for (const auto& leg : recipient.legs) {
-      results.push_back(Result{recipient.address.to_string(), outcomes[leg.group][leg.index]});
-    }
-  }
-  return results;
-}
-
-mail::Reply InSession::conclude() {
-  auto& metrics = *pipeline_.means().metrics;
-  const auto results = collect();
-  std::vector<mail::Fate> fates;
-  for (const auto& result : results) fates.push_back(result.outcome.fate);
-  // Authentication does not exist yet, so no sender is ownable.
-  const auto decision = promise::decide(promise::Sender::not_ownable, fates);
-  auto reply = compose_answer(decision.answer, results, config_->delivery.errors, masks(), id_);
-  std::size_t i = 0;
-  for (const auto& recipient : recipients_) {
-    for (const auto& leg : recipient.legs) log_result(results[i++], leg, reply);
-    if (recipient.legs.empty()) log_recipient(recipient.address, "dropped", reply, recipient.rule);
-  }
-  switch (decision.answer) {
-    case promise::Answer::accepted:
-      metrics.add(core::Counter::messages_forwarded);
-      break;
-    case promise::Answer::later:
-      metrics.add(core::Counter::messages_deferred);
-      break;
-    case promise::Answer::refused:
-    case promise::Answer::partial:
-      metrics.add(core::Counter::messages_rejected);
-      break;
-  }
-  return reply;
-}
-
-// ---- log
-
-void InSession::log_recipient(const mail::ForwardPath& to, std::string_view status, const mail::Reply& reply,
-                              std::string_view rule) const {
-  log_.info("recipient", {{"status", status},
-                          {"client_ip", client_.address.to_string()},
-                          {"helo", client_.helo},
-                          {"mail_from", command_.from.to_string()},
-                          {"rcpt_to", to.to_string()},
-                          {"rule", rule},
-                          {"reply", reply.to_log()}});
-}
-
-void InSession::log_result(const Result& result, const Leg& leg, const mail::Reply& reply) const {
-  const auto& outcome = result.outcome;
-  const bool delivered = outcome.fate == mail::Fate::delivered;
-  const bool unknown = outcome.fate == mail::Fate::unknown || outcome.fate == mail::Fate::late;
-  if (unknown) pipeline_.means().metrics->add(core::Counter::dup_possible);
-  const auto* message_id = intake_.headers().first("Message-ID");
-  const auto* subject = intake_.headers().first("Subject");
-  const auto took = pipeline_.means().clock->steady() - data_done_;
-  log_.info("delivery", {{"status", delivered                            ? "forwarded"
-                                    : outcome.fate == mail::Fate::failed ? "rejected"
-                                                                         : "deferred"},
-                         {"message_id", message_id != nullptr ? mail::unfold(message_id->value()) : std::string()},
-                         {"client_ip", client_.address.to_string()},
-                         {"helo", client_.helo},
-                         {"mail_from", command_.from.to_string()},
-                         {"rcpt_to", result.shown},
-                         {"destination", leg.destination.to_string()},
-                         {"subject", subject != nullptr ? mail::unfold(subject->value()) : std::string()},
-                         {"size", size_},
-                         {"reply", reply.to_log()},
-                         {"upstream_host", outcome.host},
-                         {"upstream_address", outcome.address},
-                         {"upstream_tls", outcome.tls},
-                         {"upstream_reply", outcome.from_peer ? outcome.reply.to_log() : std::string()},
-                         {"error", delivered || outcome.from_peer ? std::string() : outcome.reply.to_log()},
-                         {"dup_possible", unknown},
-                         {"ms", data_done_ == core::Steady::time_point()
-                                    ? std::int64_t{0}
-                                    : std::chrono::duration_cast<core::Milliseconds>(took).count()}});
 }
 
 }  // namespace forwarder

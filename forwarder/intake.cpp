@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/failpoint.hpp"
 #include "core/text.hpp"
 
 namespace forwarder {
@@ -37,6 +38,7 @@ void Intake::set_fault(Fault fault) {
 }
 
 void Intake::take_in(std::string_view octets) {
+  if (means_.witness != nullptr) means_.witness->octets(octets);
   if (octets.size() >= 2) {
     last_[0] = octets[octets.size() - 2];
     last_[1] = octets.back();
@@ -61,12 +63,26 @@ void Intake::take_in(std::string_view octets) {
       set_fault(Fault::header_too_large);
       return;
     }
+    if (!end_header()) return;
     seen_ += header_part;
     octets.remove_prefix(header_part);
   }
   seen_ += octets.size();
   hasher_.update(octets);
+  if (means_.witness != nullptr) means_.witness->body(octets);
   content_->has_8bit_body = content_->has_8bit_body || core::has_8bit(octets);
+}
+
+// The header is all there: it is read, and shown. False: it is refused.
+bool Intake::end_header() {
+  auto parsed = mail::Headers::parse(header_section());
+  if (!parsed) {
+    set_fault(parsed.error() == core::Errc::exhausted ? Fault::header_too_large : Fault::malformed_header);
+    return false;
+  }
+  headers_ = std::move(*parsed);
+  if (means_.witness != nullptr) means_.witness->headers(headers_);
+  return true;
 }
 
 bool Intake::absorb() {
@@ -76,6 +92,7 @@ bool Intake::absorb() {
     return false;
   }
   take_in(std::string_view(box).substr(absorbed_));
+  ONWARD_FAILPOINT(k03_mid_body);
   if (fault_ != Fault::none) return false;
   absorbed_ = box.size();
 
@@ -106,6 +123,7 @@ net::Awaitable<void> Intake::spill() {
   absorbed_ = 0;
   const auto written = co_await means_.spool->append(*content_, std::move(octets));
   if (!written) set_fault(Fault::io);
+  ONWARD_FAILPOINT(k04_spill_write);
 }
 
 net::Awaitable<Intake::Fault> Intake::finish() {
@@ -113,14 +131,10 @@ net::Awaitable<Intake::Fault> Intake::finish() {
   if (fault_ != Fault::none) co_return fault_;
   if (in_header_) {  // no empty line: all of it is header
     content_->header_size = content_->body_offset = content_->head.size();
+    if (!end_header()) co_return fault_;
   }
   content_->ends_in_crlf = content_->size() == 0 || (last_[0] == '\r' && last_[1] == '\n');
-  auto parsed = mail::Headers::parse(header_section());
-  if (!parsed) {
-    fault_ = parsed.error() == core::Errc::exhausted ? Fault::header_too_large : Fault::malformed_header;
-    co_return fault_;
-  }
-  headers_ = std::move(*parsed);
+  headers_.moved_to(header_section());  // the octets may have moved while the rest came in
   body_hash_ = hasher_.finish();
   co_return Fault::none;
 }

@@ -16,6 +16,17 @@
 
 namespace forwarder {
 
+// Who wants to see the message while it arrives.
+class Witness {
+ public:
+  virtual ~Witness() = default;
+  // Every octet as received, header and body, in order.
+  virtual void octets(std::string_view slice) = 0;
+  // Once, before any of the body; never when the header is refused. The views are valid during the call only.
+  virtual void headers(const mail::Headers& headers) = 0;
+  virtual void body(std::string_view slice) = 0;
+};
+
 class Intake {
  public:
   struct Means {  // shared by all sessions; outlive the intake
@@ -24,6 +35,7 @@ class Intake {
     net::Spool* spool = nullptr;
     core::Metrics* metrics = nullptr;
     std::uint64_t spill_above = 256 * 1024;
+    Witness* witness = nullptr;  // may be null
   };
   explicit Intake(const Means& means);
 
@@ -46,6 +58,7 @@ class Intake {
 
  private:
   void take_in(std::string_view octets);
+  bool end_header();
   void set_fault(Fault fault);
 
   Means means_;

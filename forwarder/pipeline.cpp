@@ -1,5 +1,6 @@
 #include "forwarder/pipeline.hpp"
 
+#include "core/failpoint.hpp"
 #include "forwarder/in_session.hpp"
 
 namespace forwarder {
@@ -8,6 +9,8 @@ namespace {
 constexpr unsigned kForgeriesAllowed = 20;  // RL-08
 constexpr std::size_t kForgersRemembered = 10'000;
 constexpr std::chrono::hours kForgeryWindow{1};
+constexpr std::chrono::minutes kOurSpfKept{5};
+constexpr std::size_t kOurSpfMost = 1000;
 constexpr int kPressureAtMail = 2;  // architecture.md, budget ladder: 452 4.3.1 at MAIL
 
 }  // namespace
@@ -27,10 +30,41 @@ net::Awaitable<MailVerdict> Pipeline::mail(const Client& client, mail::MailComma
     verdict.reply = mail::make_refusal(452, {4, 3, 1}, "No room for a message now, try again later", "memory", id);
     co_return verdict;
   }
+  // RS-14, DU-06: the queue's own room; a long queue is the business of mail that is bound for it only.
+  if (means_.durable != nullptr && means_.durable->store != nullptr &&
+      means_.durable->store->room(config_->message_size) == queue::Room::full) {
+    means_.metrics->add(core::Counter::memory_refused);
+    verdict.reply =
+        mail::make_refusal(452, {4, 3, 1}, "No disk space for a message now, try again later", "memory", id);
+    co_return verdict;
+  }
   const core::Log log = log_.with("session", client.session_id).with("id", id);
   verdict.transaction = std::make_unique<InSession>(*this, config_, client, std::move(command), std::move(id), log);
   verdict.reply = mail::Reply(250, {2, 1, 0}, "Ok");
+  ONWARD_FAILPOINT(k01_mail);
   co_return verdict;
+}
+
+net::Awaitable<auth::SpfResult> Pipeline::spf_of_us(core::IpAddress source, mail::ReversePath from,
+                                                    core::Deadline deadline) {
+  const auto key = std::pair(source, from.null() ? std::string() : from.mailbox.domain);
+  const auto now = means_.clock->steady();
+  if (const auto known = our_spf_.find(key); known != our_spf_.end() && now < known->second.until) {
+    co_return known->second.result;
+  }
+  auth::SpfInput input;
+  input.client = source;
+  input.helo = config_->hostname;
+  input.mail_from = std::move(from);
+  input.receiver = config_->hostname;
+  input.explain = false;
+  OurSpf fresh;
+  fresh.result = co_await forwarder::spf_of_us(*means_.resolver, std::move(input), deadline);
+  if (fresh.result.result == auth::Verdict::temperror) co_return fresh.result;
+  fresh.until = now + kOurSpfKept;
+  if (our_spf_.size() >= kOurSpfMost) our_spf_.clear();
+  our_spf_[key] = fresh;
+  co_return fresh.result;
 }
 
 bool Pipeline::count_forged_srs(const core::IpAddress& client) {

@@ -7,10 +7,13 @@
 // Threads: a Pipeline and its transactions live on one shard; the configuration snapshot is shared and immutable.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
+#include "auth/dkim_verify.hpp"
 #include "core/budget.hpp"
 #include "core/clock.hpp"
 #include "core/log.hpp"
@@ -18,6 +21,7 @@
 #include "core/random.hpp"
 #include "dns/resolver.hpp"
 #include "forwarder/config.hpp"
+#include "forwarder/durable.hpp"
 #include "forwarder/engine.hpp"
 #include "forwarder/handler.hpp"
 #include "forwarder/intake.hpp"
@@ -36,15 +40,24 @@ class Pipeline final : public Handler {
     core::Budget* disk = nullptr;
     core::Metrics* metrics = nullptr;
     const core::Clock* clock = nullptr;
+    auth::DkimLibrary* dkim_library = nullptr;
+    Durable* durable = nullptr;
   };
   Pipeline(Means means, std::shared_ptr<const Config> config, core::Log log);
 
   net::Awaitable<MailVerdict> mail(const Client& client, mail::MailCommand command, unsigned number) override;
 
   // Transactions that begin from now on use `config`.
-  void set_config(std::shared_ptr<const Config> config) { config_ = std::move(config); }
+  void set_config(std::shared_ptr<const Config> config) {
+    config_ = std::move(config);
+    our_spf_.clear();
+  }
 
+  const std::shared_ptr<const Config>& config() const { return config_; }
   const Means& means() const { return means_; }
+  // SPF of our own envelope sender `from` (our host name for the null one) when it comes from `source`: what the next
+  // hop will find. Kept for some minutes.
+  net::Awaitable<auth::SpfResult> spf_of_us(core::IpAddress source, mail::ReversePath from, core::Deadline deadline);
   // RL-08: forged SRS addresses a client has tried. True: too many, it must go.
   bool count_forged_srs(const core::IpAddress& client);
 
@@ -57,6 +70,11 @@ class Pipeline final : public Handler {
     core::Steady::time_point since{};
   };
   std::unordered_map<core::IpAddress, Forgeries> forgeries_;  // by client network; bounded
+  struct OurSpf {
+    auth::SpfResult result;
+    core::Steady::time_point until{};
+  };
+  std::map<std::pair<core::IpAddress, std::string>, OurSpf> our_spf_;  // by source and sender's domain; bounded
 };
 
 }  // namespace forwarder

@@ -106,6 +106,15 @@ std::size_t Headers::count(std::string_view name) const {
   return all(name).size();
 }
 
+void Headers::moved_to(std::string_view section) {
+  for (auto& field : fields_) {  // they follow each other without a gap
+    const auto length = field.raw.size();
+    field.raw = section.substr(0, length);
+    field.name = field.raw.substr(0, field.name.size());
+    section.remove_prefix(length);
+  }
+}
+
 std::optional<std::uint64_t> HeaderScanner::feed(std::string_view input) {
   for (std::size_t i = 0; !end_ && i < input.size(); ++i) {
     if (i >= 3) {

@@ -34,6 +34,8 @@ class Headers {
   std::vector<const HeaderField*> all(std::string_view name) const;
   const HeaderField* first(std::string_view name) const;
   std::size_t count(std::string_view name) const;
+  // The section that was parsed, with the same octets, is at `section` now.
+  void moved_to(std::string_view section);
 
  private:
   std::vector<HeaderField> fields_;

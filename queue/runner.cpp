@@ -170,7 +170,9 @@ core::Deadline Runner::Core::next_look() const {
   const auto now = means_.store.now();
   const auto bound = [&](Time time) { left = std::clamp(core::Milliseconds(time - now), core::Milliseconds(1), left); };
   // Where there is no room, an attempt that ends rings the bell.
-  if (next_due_ != 0 && room() > 0) bound(next_due_);
+  for (const auto due : {next_due_, noted_due_}) {
+    if (due != 0 && room() > 0) bound(due);
+  }
   for (const auto& [name, hop] : hops_) {
     if (hop.window.dead() && hop.window.dead_until() > now) bound(hop.window.dead_until());
   }
@@ -222,7 +224,10 @@ Awaitable<bool> Runner::Core::fill_round() {
     if (allowed != request.per_hop) request.allowance.emplace(name, allowed);
   }
   request.after = after_;
-  if (!after_) round_wanted_ = false;
+  if (!after_) {
+    round_wanted_ = false;
+    noted_due_ = 0;  // the store knows of these
+  }
   auto leased = co_await means_.store.lease_due(std::move(request));
   if (!leased) {
     round_wanted_ = true;

@@ -70,6 +70,11 @@ class Runner::Core : public std::enable_shared_from_this<Core> {
   Awaitable<void> fly(std::shared_ptr<const Work> work);
   Awaitable<void> fly_adopted(std::shared_ptr<const Work> work, std::function<Awaitable<Outcomes>()> living);
   // This hop may have something: it is looked at soon; "": any hop.
+  // Something becomes due then: a look is taken in time.
+  void due_at(Time time) {
+    if (noted_due_ == 0 || time < noted_due_) noted_due_ = time;
+    bell_.ring();
+  }
   void want(const std::string& hop);
   std::uint64_t take_off(std::shared_ptr<const Work> work, Kind kind);
   void flight_ended(std::uint64_t number);
@@ -111,7 +116,8 @@ class Runner::Core : public std::enable_shared_from_this<Core> {
   std::set<std::string> wanted_;  // hops to be looked at first
   bool round_wanted_ = true;
   std::optional<std::string> after_;  // where the round goes on
-  Time next_due_ = 0;
+  Time next_due_ = 0;                 // as the store said when a round had seen all hops
+  Time noted_due_ = 0;                // of what has been put off since
   RunnerStatus counters_;
 };
 

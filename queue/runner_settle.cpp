@@ -178,6 +178,7 @@ void Runner::Core::tell(const Settlement& settlement) {
         break;
       case Progress::What::again:
         ++counters_.deferred;
+        due_at(std::min(progress.recipient.next_attempt, progress.recipient.act_by));
         break;
       case Progress::What::fallback:
         what = Event::What::fallback;

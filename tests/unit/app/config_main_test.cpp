@@ -200,20 +200,15 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"policy", "early_talker_delay = \"0s\"", ""}, Case{"policy", "early_talker_delay = \"2s\"", ""},
         Case{"policy", "early_talker_delay = \"2m\"",
              "policy.early_talker_delay: 2m is out of range; it must be from 1ms to 1m, or \"0s\" for off"},
-        Case{"policy", "spf = \"off\"", ""},
-        Case{"policy", "spf = \"dmarc\"",
-             "policy.spf: this version does not have that yet; leave it out, or write \"off\""},
+        Case{"policy", "spf = \"off\"", ""}, Case{"policy", "spf = \"dmarc\"", ""},
         Case{"policy", "spf = \"on\"", "policy.spf: \"on\" is unknown"}, Case{"policy", "dmarc = \"off\"", ""},
-        Case{"policy", "dmarc = \"enforce\"", "policy.dmarc: this version"},
-        Case{"policy", "require_auth = \"none\"", ""},
-        Case{"policy", "require_auth = \"spf-or-dkim\"", "policy.require_auth: this version"},
-        Case{"policy", "forecast = \"off\"", ""},
-        Case{"policy", "forecast = \"warn\"", "policy.forecast: this version"}, Case{"policy", "rdns = \"off\"", ""},
+        Case{"policy", "dmarc = \"enforce\"", ""}, Case{"policy", "require_auth = \"none\"", ""},
+        Case{"policy", "require_auth = \"spf-or-dkim\"", ""}, Case{"policy", "forecast = \"off\"", ""},
+        Case{"policy", "forecast = \"warn\"", ""}, Case{"policy", "rdns = \"off\"", ""},
         Case{"policy", "rdns = \"defer\"", "policy.rdns: this version"}, Case{"policy", "helo = \"off\"", ""},
         Case{"policy", "helo = \"reject\"", "policy.helo: this version"}, Case{"policy", "sender_domain = \"off\"", ""},
         Case{"policy", "sender_domain = \"reject\"", "policy.sender_domain: this version"},
-        Case{"policy", "dmarc_quarantine = \"tag\"", "policy.dmarc_quarantine: this version"},
-        Case{"policy", "dmarc_discovery = \"psl\"", "policy.dmarc_discovery: this version"},
+        Case{"policy", "dmarc_quarantine = \"tag\"", ""}, Case{"policy", "dmarc_discovery = \"psl\"", ""},
         Case{"policy", "rdns_causes = []", ""},
         Case{"policy", "rdns_causes = [\"missing\"]", "policy.rdns_causes: this version"},
         Case{"policy", "dnsbl_threshold = 1",
@@ -231,13 +226,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"policy", "greylist = { mode = \"on\" }", "policy.greylist.mode: this version"},
         Case{"policy", "greylist = { delay = \"x\" }", "policy.greylist.delay: \"x\" is no time"},
         Case{"policy", "exceptions = []", ""},
-        Case{"policy", "exceptions = [{match = \"192.0.2.0/24\", skip = [\"dmarc\"], why = \"w\"}]",
-             "policy.exceptions: this version"},
-        Case{"arc", "seal = false", ""},
-        Case{"arc", "seal = true", "arc.seal: this version does not have that yet; leave it out, or write false"},
-        Case{"arc", "trusted_sealers = []", ""},
-        Case{"arc", "trusted_sealers = [\"a.example\"]", "arc.trusted_sealers: this version"},
-        Case{"access", "rules = []", ""},
+        Case{"policy", "exceptions = [{match = \"192.0.2.0/24\", skip = [\"dmarc\"], why = \"w\"}]", ""},
+        Case{"arc", "seal = false", ""}, Case{"arc", "seal = true", ""}, Case{"arc", "trusted_sealers = []", ""},
+        Case{"arc", "trusted_sealers = [\"a.example\"]", ""}, Case{"access", "rules = []", ""},
         Case{"access", "rules = [{match = \"AS64500\", action = \"block\"}]", "access.rules: this version"},
         Case{"access", "geoip = {}", ""}, Case{"access", "geoip = {asn = \"a.mmdb\"}", "access.geoip: this version"},
         Case{"queue", "", ""},
@@ -579,13 +570,13 @@ TEST(NotYet, one_warning_names_what_is_on_by_default_and_not_active) {
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_EQ(
       warnings[0].message,
-      "not active in this version, though on by default: arc.seal, policy.spf, policy.dmarc, policy.require_auth, "
-      "policy.forecast, policy.rdns, policy.helo, policy.sender_domain, policy.rate.messages_per_ip, "
+      "not active in this version, though on by default: "
+      "policy.rdns, policy.helo, policy.sender_domain, policy.rate.messages_per_ip, "
       "policy.rate.recipients_per_ip, delivery.handoff, delivery.tls_fallback, delivery.dane, delivery.mta_sts, queue, "
       "metrics.listen, limits.ledger, log.activity_days");
-  const auto& fewer = parse(main_toml("", "[arc]\nseal = false\n[policy]\nspf = \"off\"\n")).report.warnings;
+  const auto& fewer = parse(main_toml("", "[policy]\nrdns = \"off\"\n")).report.warnings;
   ASSERT_EQ(fewer.size(), 1U);
-  EXPECT_THAT(fewer[0].message, HasSubstr("by default: policy.dmarc"));
+  EXPECT_THAT(fewer[0].message, HasSubstr("by default: policy.helo"));
 }
 
 TEST(MainText, what_is_legal_but_unwise_is_warned_about) {

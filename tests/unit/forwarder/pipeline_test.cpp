@@ -36,6 +36,12 @@ class PipelineTest : public ::testing::Test {
   PipelineTest() {
     config_ = std::make_shared<forwarder::Config>();
     config_->hostname = "mx.fwd.test";
+    // What is forwarded here is not judged: authentication_test.cpp does that.
+    using Auth = policy::AuthSettings;
+    config_->auth.spf = Auth::Spf::off;
+    config_->auth.dmarc = Auth::Dmarc::off;
+    config_->auth.require = Auth::Require::none;
+    config_->auth.forecast = Auth::Forecast::off;
     config_->delivery.connect_timeout = 2s;
     config_->delivery.command_timeout = 2s;
     config_->delivery.dot_timeout = 2s;
@@ -155,7 +161,7 @@ class PipelineTest : public ::testing::Test {
   core::Budget memory_{1 << 20}, disk_{1 << 20};
   LinesSink sink_;
   core::Log log_{sink_, core::LogFormat::json, core::LogLevel::info};
-  forwarder::Engine engine_{context_.get_executor(), resolver_, spool_, slots_, random_, metrics_};
+  forwarder::Engine engine_{context_.get_executor(), resolver_, slots_, random_, metrics_};
   std::shared_ptr<forwarder::Config> config_;
   std::vector<policy::RuleSpec> rules_;
   std::unique_ptr<forwarder::Pipeline> pipeline_;

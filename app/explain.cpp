@@ -1,0 +1,114 @@
+#include "app/explain.hpp"
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/udp.hpp>
+#include <nlohmann/json.hpp>
+
+#include "forwarder/authentication.hpp"
+#include "forwarder/next_hop.hpp"
+
+namespace app {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr core::Seconds kPatience{20};
+
+std::string_view tls_name(forwarder::UpstreamTls tls) {
+  return tls == forwarder::UpstreamTls::none ? "none" : "opportunistic";
+}
+
+// The address the kernel would send from to reach `peer`; no packet is sent for it.
+std::optional<core::IpAddress> local_address_towards(const core::IpAddress& peer) {
+  using boost::asio::ip::udp;
+  boost::asio::io_context context;
+  boost::system::error_code error;
+  udp::socket socket(context);
+  const auto address = boost::asio::ip::make_address(peer.to_string(), error);
+  if (!error) socket.connect(udp::endpoint(address, 25), error);
+  const auto local = error ? udp::endpoint() : socket.local_endpoint(error);
+  return error ? std::nullopt : core::IpAddress::parse(local.address().to_string());
+}
+
+// The addresses we may send from: the configured pools, or what the kernel takes, one of each family.
+std::vector<core::IpAddress> sources(const forwarder::DeliverySettings& delivery,
+                                     const std::vector<core::IpAddress>& peers) {
+  std::vector<core::IpAddress> out;
+  for (const bool six : {true, false}) {
+    const auto& pool = six ? delivery.source_ipv6 : delivery.source_ipv4;
+    for (const auto& source : pool) out.push_back(source.address);
+    if (!pool.empty()) continue;
+    const auto peer = std::ranges::find_if(peers, [six](const auto& ip) { return ip.is_v6() == six; });
+    if (peer == peers.end()) continue;
+    if (const auto local = local_address_towards(*peer)) out.push_back(*local);
+  }
+  return out;
+}
+
+}  // namespace
+
+net::Awaitable<json> explain_destination(const forwarder::Config& forwarding, dns::Resolver& resolver,
+                                         core::Random& random, mail::Mailbox destination,
+                                         std::optional<mail::ReversePath> sender) {
+  const auto deadline = core::Deadline::after(kPatience);
+  const auto target = forwarder::target_for(forwarding, destination.domain);
+  json out;
+  out["address"] = destination.to_string();
+  out["srs_sender"] = sender ? sender->to_string() : "(a token, made by the daemon)";
+  out["tls"] = tls_name(target.tls);
+  out["protocol"] = target.protocol == forwarder::Protocol::lmtp ? "lmtp" : "smtp";
+  if (target.route != nullptr) out["route"] = target.route->domain;
+  json hosts = json::array();
+  std::vector<core::IpAddress> reached;
+  auto found = co_await forwarder::find_hosts(resolver, random, forwarding, target, deadline);
+  if (const auto* unroutable = std::get_if<forwarder::Unroutable>(&found)) {
+    out["error"] = unroutable->reply.to_log();
+  } else {
+    for (const auto& host : std::get<std::vector<forwarder::Host>>(found)) {
+      const auto addresses = co_await forwarder::find_addresses(resolver, random, forwarding, host, deadline);
+      json one;
+      one["host"] = host.name;
+      one["preference"] = host.preference;
+      one["addresses"] = json::array();
+      const bool six_first = forwarding.delivery.prefer == forwarder::Family::ipv6;
+      for (const auto* list :
+           {six_first ? &addresses.ipv6 : &addresses.ipv4, six_first ? &addresses.ipv4 : &addresses.ipv6}) {
+        for (const auto& endpoint : *list) {
+          one["addresses"].push_back(endpoint.to_string());
+          reached.push_back(endpoint.address);
+        }
+      }
+      if (addresses.empty()) one["error"] = forwarder::no_address(addresses, target.domain).reply.to_log();
+      hosts.push_back(std::move(one));
+    }
+  }
+  out["mx"] = std::move(hosts);
+  out["our_spf"] = json::array();
+  for (const auto& source : sources(forwarding.delivery, reached)) {
+    auth::SpfInput input;
+    input.client = source;
+    input.helo = input.receiver = forwarding.hostname;
+    input.mail_from = sender.value_or(mail::ReversePath());
+    const auto spf = co_await forwarder::spf_of_us(resolver, std::move(input), deadline);
+    out["our_spf"].push_back({{"source", source.to_string()}, {"result", std::string(auth::to_string(spf.result))}});
+  }
+  co_return out;
+}
+
+json explain_signatures(const forwarder::Config& forwarding, const std::string& domain) {
+  json out = json::array();
+  const auto add = [&](const auto& signers) {
+    for (const auto& signer : signers) {
+      out.push_back({{"domain", signer->domain()},
+                     {"selector", signer->selector()},
+                     {"algorithm", std::string(signer->key().algorithm())}});
+    }
+  };
+  add(forwarding.signers);
+  if (const auto own = forwarding.domain_signers.find(domain); own != forwarding.domain_signers.end()) add(own->second);
+  return out;
+}
+
+}  // namespace app
