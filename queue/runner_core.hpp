@@ -69,12 +69,12 @@ class Runner::Core : public std::enable_shared_from_this<Core> {
   void begin(Work work);
   Awaitable<void> fly(std::shared_ptr<const Work> work);
   Awaitable<void> fly_adopted(std::shared_ptr<const Work> work, std::function<Awaitable<Outcomes>()> living);
-  // This hop may have something: it is looked at soon; "": any hop.
   // Something becomes due then: a look is taken in time.
   void due_at(Time time) {
     if (noted_due_ == 0 || time < noted_due_) noted_due_ = time;
     bell_.ring();
   }
+  // This hop may have something: it is looked at soon; "": any hop.
   void want(const std::string& hop);
   std::uint64_t take_off(std::shared_ptr<const Work> work, Kind kind);
   void flight_ended(std::uint64_t number);
