@@ -50,6 +50,7 @@ class Record {
  private:
   enum class Method { spf, dkim, dmarc, arc };
   std::string_view word_of(Method method) const;
+  void dmarc_sighting(const policy::Verdict& verdict, std::string_view signatures) const;
   queue::Activity row(std::string_view status, const mail::Reply& reply) const;
 
   const core::Log& log_;
