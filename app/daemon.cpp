@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <future>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -54,6 +55,22 @@ void raise_descriptor_limit() {
   static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
 }
 
+// RS-09: how many clients there are descriptors for. Two thirds of those that are left now: the others are for the
+// connections to destinations, spill files and DNS, without which a client is of no use.
+std::size_t client_descriptors() {
+  constexpr std::size_t kKept = 16;  // commands on the admin socket, files of a reload, the answer 421 itself
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+  std::size_t open = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
+    static_cast<void>(entry);
+    ++open;
+  }
+  const auto taken = open + kKept;
+  return limit.rlim_cur > taken + 1 ? (limit.rlim_cur - taken) * 2 / 3 : 1;
+}
+
 unsigned shard_count(unsigned configured) {
   if (configured != 0) return configured;
   return std::max(1U, std::thread::hardware_concurrency());
@@ -81,7 +98,7 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
                 &daemon.clock_, &daemon.dkim_library_},
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
-              shard.random()},
+              shard.random(), daemon.stress_},
              settings) {}
 
 Daemon::Daemon(std::shared_ptr<const Config> config, std::unique_ptr<srs::TokenFile> tokens)
@@ -103,6 +120,8 @@ bool Daemon::open_doors(const Config& config, std::vector<std::string>& errors) 
     info->name = listener.address;
     info->tls = listener.tls;
     info->server = listener.server;
+    info->proxy = listener.proxy;
+    info->proxies = listener.proxies;
     bool known = false;
     for (auto& door : doors_) {
       if (!door->open || door->address != listener.address) continue;
@@ -196,6 +215,12 @@ int Daemon::run() {
   const auto settings = settings_of(config_);
   for (unsigned i = 0; i < shard_count(config_->threads); ++i) {
     units_.push_back(std::make_unique<Unit>(*this, forwarding, settings));
+  }
+  connections_.set_ceiling(client_descriptors());
+  if (connections_.ceiling() < config_->limits.connections) {
+    log_.warn("few_descriptors", {{"connections", connections_.ceiling()},
+                                  {"limits.connections", config_->limits.connections},
+                                  {"hint", "raise LimitNOFILE (RLIMIT_NOFILE)"}});
   }
   for (auto& unit : units_) unit->shard.start();
   for (auto& door : doors_) {
@@ -336,6 +361,8 @@ nlohmann::json Daemon::status() {
   out["version"] = ONWARD_VERSION;
   out["uptime_s"] = std::chrono::duration_cast<core::Seconds>(uptime).count();
   out["sessions"] = connections_.total();
+  out["sessions_limit"] = std::min<std::size_t>(config_->limits.connections, connections_.ceiling());
+  out["stress"] = stress_.on();
   out["accepted_total"] = sum(core::Counter::messages_accepted);
   out["forwarded_total"] = sum(core::Counter::messages_forwarded);
   out["rejected_total"] = sum(core::Counter::messages_rejected);

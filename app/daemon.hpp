@@ -82,6 +82,7 @@ class Daemon {
   auth::DkimLibrary dkim_library_;
   forwarder::Slots slots_;
   smtpd::ConnectionTable connections_;
+  smtpd::Stress stress_;
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
   boost::asio::steady_timer watch_{control_};

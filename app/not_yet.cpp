@@ -45,7 +45,6 @@ constexpr std::array kTable{
     NotYet{"metrics.listen", "", on},
     NotYet{"limits.ledger", "-", on},
     NotYet{"log.activity_days", "0", on},
-    NotYet{"listener.proxy_protocol", "off"},
     NotYet{"dns.trust_ad", "never"},
 };
 

@@ -503,8 +503,17 @@ TEST(MainText, a_proxy_needs_to_be_trusted) {
   const auto found = mistakes(main_toml("", "", "[srs]\ndomain = \"s.example\"\nsecrets_file = \"s\"\n",
                                         "[[listener]]\naddress = \"[::]:25\"\nproxy_protocol = \"v2\"\n"));
   EXPECT_THAT(found, HasSubstr("listener.proxy_protocol: needs trusted_proxies"));
-  EXPECT_THAT(
-      found, HasSubstr("listener.proxy_protocol: this version does not have that yet; leave it out, or write \"off\""));
+  for (const auto& [word, mode] : {std::pair("v1", net::ProxyMode::v1), std::pair("v2", net::ProxyMode::v2),
+                                   std::pair("auto", net::ProxyMode::either)}) {
+    const auto toml = main_toml("", "", "[srs]\ndomain = \"s.example\"\nsecrets_file = \"s\"\n",
+                                std::string("[[listener]]\naddress = \"[::]:25\"\nproxy_protocol = \"") + word +
+                                    "\"\ntrusted_proxies = [\"192.0.2.0/24\", \"::1\"]\n");
+    EXPECT_EQ(mistakes(toml), "");
+    const auto parsed = parse(toml);
+    ASSERT_EQ(parsed.text.config.listeners.size(), 1U);
+    EXPECT_EQ(parsed.text.config.listeners[0].proxy, mode);
+    EXPECT_EQ(parsed.text.config.listeners[0].proxies.size(), 2U);
+  }
 }
 
 TEST(MainText, two_routes_for_one_domain) {
