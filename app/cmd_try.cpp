@@ -63,9 +63,10 @@ class Shown final : public forwarder::Rehearsal {
     one["mail_from"] = order.from.to_string();
     one["recipients"] = json::array();
     for (const auto& recipient : recipients) one["recipients"].push_back(recipient.to_string());
-    one["size"] = parcel.message.size();
-    one["added"] = parcel.message.prefix;
-    one["fields_removed"] = parcel.message.cuts.size();
+    const auto& message = dynamic_cast<const forwarder::ReceivedParcel&>(parcel).message();
+    one["size"] = message.size();
+    one["added"] = message.prefix;
+    one["fields_removed"] = message.cuts.size();
     sent.push_back(std::move(one));
   }
   json sent = json::array();
@@ -90,7 +91,7 @@ class Rehearsed {
         client_(std::move(client)),
         resolver_(context_.get_executor(), config_->dns, random_, metrics_, clock_),
         spool_("/tmp", 1),
-        engine_(context_.get_executor(), resolver_, spool_, slots_, random_, metrics_),
+        engine_(context_.get_executor(), resolver_, slots_, random_, metrics_),
         pipeline_({context_.get_executor(), &engine_, &resolver_, &spool_, &memory_, &disk_, &metrics_, &clock_,
                    &dkim_library_},
                   {config_, &config_->forwarding}, core::Log(events_, core::LogFormat::json, core::LogLevel::debug)) {

@@ -101,7 +101,10 @@ bool read_rule_body(Section& section, RuleSpec& spec, int captures, std::size_t 
   spec.raw = section.flag("raw", false);
   read_globs(section, "allow_from", spec.allow_from);
   read_globs(section, "deny_from", spec.deny_from);
-  static_cast<void>(section.choice("custody", 0, {{"inline", 0}, {"queue", 1}}));
+  if (section.has("custody")) {
+    spec.custody = section.choice("custody", policy::Custody::sender,
+                                  {{"inline", policy::Custody::sender}, {"queue", policy::Custody::queue}});
+  }
   if (const auto rate = section.maybe_text("rate")) {
     const auto parsed = parse_rate(rate->value);
     if (!parsed || (parsed->amount != 0 && parsed->per == Rate::Per::session)) {
@@ -109,9 +112,10 @@ bool read_rule_body(Section& section, RuleSpec& spec, int captures, std::size_t 
                                         core::printable(rate->value)));
     }
   }
-  for (const auto& fallback : section.texts("fallback")) {
+  for (auto& fallback : section.texts("fallback")) {
     const auto destination = policy::parse_destination(fallback.value, captures);
     if (!destination) section.error_at(fallback.line, "fallback", destination.error().text);
+    spec.fallback.push_back(std::move(fallback.value));
   }
   spec.where = fmt::format("{}:{}", section.file(), section.line());
   section.finish();

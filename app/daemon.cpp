@@ -93,7 +93,7 @@ std::shared_ptr<const smtpd::Settings> settings_of(const std::shared_ptr<const C
 Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config>& forwarding,
                    const std::shared_ptr<const smtpd::Settings>& settings)
     : resolver(shard.executor(), daemon.config_->dns, shard.random(), shard.metrics(), daemon.clock_),
-      engine(shard.executor(), resolver, daemon.spool_, daemon.slots_, shard.random(), shard.metrics()),
+      engine(shard.executor(), resolver, daemon.slots_, shard.random(), shard.metrics()),
       pipeline({shard.executor(), &engine, &resolver, &daemon.spool_, &daemon.memory_, &daemon.disk_, &shard.metrics(),
                 &daemon.clock_, &daemon.dkim_library_},
                forwarding, daemon.log_),

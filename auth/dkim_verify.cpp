@@ -174,7 +174,8 @@ void judge(Signature& signature, DKIM_SIGINFO* info, unsigned min_key_bits) {
                                                                            : DKIM_SIGN_RSASHA1;
     const bool agreed = dkim_sig_getsignalg(info, &algorithm) == DKIM_STAT_OK && algorithm == want &&
                         (ed25519 || (dkim_sig_getkeysize(info, &bits) == DKIM_STAT_OK && bits >= min_key_bits));
-    agreed ? signature.settle(Verdict::pass, "") : signature.settle(Verdict::policy, "algorithm or key not accepted");
+    agreed ? signature.settle(Verdict::pass, "")
+           : signature.settle(Verdict::permerror, "algorithm or key not accepted");
     return;
   }
   switch (error) {

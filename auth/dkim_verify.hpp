@@ -9,11 +9,14 @@
 //   fail       the signature, or the hash of the body, is wrong
 //   neutral    the field is malformed (RFC 6376 §6.1.1), uses what nobody knows (v=, a=, c=, q=), or was not looked at
 //              because there are too many
-//   policy     would be a signature, but rsa-sha1 (RFC 8301 §3.1) or a key that is too short (§3.2)
 //   temperror  DNS did not answer for the key, or we have no memory
-//   permerror  no key, revoked, a record that is no key or longer than 8 kB, a key above 4,096 bits, not for this type,
-//              hash or service, t=s with i= in a subdomain; expired; from the future; From not signed; i= outside d=;
-//              l= above the body; the author of the message cannot be read
+//   permerror  no key, revoked, a record that is no key or longer than 8 kB, a key below 1,024 or above 4,096 bits, not
+//              for this type, hash or service, t=s with i= in a subdomain; rsa-sha1; expired; from the future; From not
+//              signed; i= outside d=; l= above the body; the author of the message cannot be read
+//
+// Never "policy", which RFC 8601 has for signatures that this receiver does not like: rsa-sha1 and short keys are
+// refused by the protocol itself. RFC 8301 §3.1 says that the former "have permanently failed evaluation" (RFC 6376
+// §3.9: PERMFAIL), §3.2 that the latter are no valid signatures, and threats CR-02 wants permerror for both ends.
 #pragma once
 
 #include <memory>

@@ -212,7 +212,7 @@ class Reader {
 
   Check historic() {
     if (out_.algorithm != SignatureField::Algorithm::rsa_sha1 || rules_.allow_rsa_sha1) return {};
-    return Problem{Verdict::policy, "rsa-sha1 is not accepted"};  // RFC 8301 §3.1
+    return permanent("rsa-sha1 is not accepted");  // RFC 8301 §3.1
   }
 
   const TagList& tags_;

@@ -116,14 +116,10 @@ bool lists(std::string_view value, std::string_view wanted) {
   return std::any_of(items.begin(), items.end(), [&](auto item) { return core::iequals(item, wanted); });
 }
 
-struct Problem {
-  Verdict verdict;
-  std::string_view reason;
-};
-using Check = std::optional<Problem>;
+using Check = std::optional<std::string_view>;  // what is wrong, if anything
 
 constexpr Check bad(std::string_view reason) {
-  return Problem{Verdict::permerror, reason};
+  return reason;
 }
 
 // The tags other than p=.
@@ -152,7 +148,8 @@ Check read_rsa(std::string_view octets, unsigned min_bits, PublicKey& out) {
   const auto key = parse_rsa(octets);
   if (!key || !is_odd(key->modulus) || !is_odd(key->exponent) || bits_of(key->exponent) < 2)
     return bad("key: no RSA key");
-  if (bits_of(key->modulus) < min_bits) return Problem{Verdict::policy, "key: too short"};  // RFC 8301 §3.2
+  // RFC 8301 §3.2; dkim_verify.hpp says why these are permanent errors.
+  if (bits_of(key->modulus) < min_bits) return bad("key: too short");
   if (bits_of(key->modulus) > kMaxRsaBits) return bad("key: too long");
   if (bits_of(key->exponent) > kMaxExponentBits) return bad("key: exponent too large");
   out.der = encode_rsa(*key);
@@ -230,10 +227,7 @@ KeyChoice choose_keys(const dns::Answer& answer, const SignatureField& field, un
   for (std::size_t i = 0; i < std::min(answer.texts.size(), kMaxKeyRecords); ++i) {
     PublicKey key;
     if (const auto problem = read_key(answer.texts[i], field, min_key_bits, key)) {
-      if (i == 0) {
-        choice.verdict = problem->verdict;
-        choice.reason = problem->reason;
-      }
+      if (i == 0) choice.reason = *problem;
     } else {
       choice.usable.push_back(std::move(key));
     }

@@ -26,7 +26,7 @@ struct PublicKey {
 
 struct KeyChoice {
   std::vector<PublicKey> usable;
-  // When none is usable: temperror, permerror or policy.
+  // When none is usable: temperror or permerror.
   Verdict verdict = Verdict::none;
   std::string reason;
 };

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 
 #include "core/text.hpp"
+#include "mail/punycode.hpp"
 #include "mail/utf8.hpp"
 
 namespace auth {
@@ -47,50 +47,6 @@ bool is_treacherous(char32_t c) {
   return std::any_of(kRanges.begin(), kRanges.end(), [c](Range r) { return c >= r.first && c <= r.last; });
 }
 
-// RFC 3492 §6.1, §6.3. (forwarder/punycode, which also decodes, lies above this layer.)
-std::optional<std::string> punycode(const std::u32string& label) {
-  constexpr std::uint32_t kBase = 36, kMin = 1, kMax = 26, kSkew = 38, kDamp = 700;
-  const auto digit = [](std::uint32_t d) { return static_cast<char>(d < 26 ? 'a' + d : '0' + (d - 26)); };
-  std::string out;
-  for (const char32_t c : label) {
-    if (c < 0x80) out += static_cast<char>(c);
-  }
-  const auto basic = static_cast<std::uint32_t>(out.size());
-  std::uint32_t handled = basic, n = 0x80, delta = 0, bias = 72;
-  if (basic > 0) out += '-';
-  while (handled < label.size()) {
-    char32_t next = 0x110000;
-    for (const char32_t c : label) {
-      if (c >= n && c < next) next = c;
-    }
-    delta += (static_cast<std::uint32_t>(next) - n) * (handled + 1);  // at most 0x110000 * 64: no overflow
-    n = static_cast<std::uint32_t>(next);
-    for (const char32_t c : label) {
-      if (c < n) ++delta;
-      if (c != n) continue;
-      std::uint32_t q = delta;
-      for (std::uint32_t k = kBase;; k += kBase) {
-        const std::uint32_t t = k <= bias ? kMin : std::min(k - bias, kMax);
-        if (q < t) break;
-        out += digit(t + (q - t) % (kBase - t));
-        q = (q - t) / (kBase - t);
-      }
-      out += digit(q);
-      delta = handled == basic ? delta / kDamp : delta / 2;
-      delta += delta / (handled + 1);
-      std::uint32_t k = 0;
-      for (; delta > ((kBase - kMin) * kMax) / 2; k += kBase) delta /= kBase - kMin;
-      bias = k + (kBase - kMin + 1) * delta / (delta + kSkew);
-      delta = 0;
-      ++handled;
-    }
-    ++delta;
-    ++n;
-    if (out.size() > kMaxLabel) return std::nullopt;
-  }
-  return out;
-}
-
 std::optional<std::string> normal_label(std::string_view label) {
   if (label.empty() || label.front() == '-' || label.back() == '-') return std::nullopt;
   std::string ascii;
@@ -112,7 +68,7 @@ std::optional<std::string> normal_label(std::string_view label) {
     }
   }
   if (!unicode) return ascii;
-  const auto encoded = punycode(points);
+  const auto encoded = mail::punycode_encode(points);
   if (!encoded || encoded->size() + 4 > kMaxLabel) return std::nullopt;
   return "xn--" + *encoded;
 }

@@ -28,6 +28,12 @@ constexpr std::size_t kHeader = 12;
 constexpr std::size_t kMaxName = 253;
 constexpr std::size_t kMaxLabel = 63;
 
+// RFC 2181 §11 lets any octet be in a name. Of those that are no letters, digits or hyphens SPF needs the visible ones
+// and the blank; the others have no business in a question of ours, or in a log.
+constexpr bool is_name_octet(char c) {
+  return c >= ' ' && c <= '~';
+}
+
 template <class F>
 bool is_name(std::string_view name, F allowed) {
   if (name.empty() || name.size() > kMaxName) return false;
@@ -57,7 +63,7 @@ std::optional<std::string> name_of(const ldns_rdf* rdf) {
     if (length == 0) return name;
     if (length > kMaxLabel || length >= wire.size()) return std::nullopt;
     const auto label = wire.substr(1, length);
-    if (!std::all_of(label.begin(), label.end(), [](char c) { return c > ' ' && c <= '~' && c != '.'; })) {
+    if (!std::all_of(label.begin(), label.end(), [](char c) { return is_name_octet(c) && c != '.'; })) {
       return std::nullopt;
     }
     if (!name.empty()) name += '.';
@@ -285,7 +291,7 @@ std::string normal_name(std::string_view name) {
 }
 
 bool is_query_name(std::string_view name) {
-  return is_name(name, [](char c) { return c > ' ' && c <= '~'; });
+  return is_name(name, is_name_octet);
 }
 
 bool is_host_name(std::string_view name) {

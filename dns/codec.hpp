@@ -21,8 +21,8 @@ inline constexpr std::uint32_t kMaxNegativeTtl = 900;  // seconds; RFC 2308 §5 
 
 // Lower case, without trailing dot.
 std::string normal_name(std::string_view name);
-// Something to ask for: labels of 1 to 63 visible ASCII octets, at most 253 in all. Wider than a host name because SPF
-// macros (RFC 7208 §7.2) put local parts into names.
+// Something to ask for: labels of 1 to 63 octets between blank and tilde, at most 253 in all. Wider than a host name
+// because SPF macros put local parts into names, and "%_" a blank (RFC 7208 §7.1).
 bool is_query_name(std::string_view name);
 // What an MX or PTR may point to: letters, digits, hyphens and underscores.
 bool is_host_name(std::string_view name);

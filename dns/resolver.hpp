@@ -20,7 +20,7 @@ class Resolver {
  public:
   virtual ~Resolver() = default;
   // Never fails otherwise than by Status::failure. A name that cannot be asked for (an empty or overlong label, an
-  // octet that is not visible ASCII) is nx_domain without a query; case and a trailing dot do not matter. CNAMEs are
+  // octet that is not printable ASCII) is nx_domain without a query; case and a trailing dot do not matter. CNAMEs are
   // followed (at most 8, DN-03). The answer is in by the deadline.
   virtual net::Awaitable<Answer> resolve(Question question, core::Deadline deadline) = 0;
 };

@@ -10,7 +10,7 @@ namespace forwarder {
 namespace {
 
 // A message up to this size leaves in one write together with its dot.
-constexpr std::size_t kHeldAtMost = 64 * 1024;
+constexpr std::size_t kHeldAtMost = kWholeSlice;
 constexpr core::Seconds kResetTimeout{10};
 
 }  // namespace
@@ -302,8 +302,8 @@ net::Awaitable<void> Attempt::converge() {
       dialogue.forget_transaction();
       MailParameters parameters;
       parameters.from = order_.from;
-      parameters.size = parcel_ ? parcel_->message.size() : order_.declared_size;
-      parameters.eight_bit = order_.eight_bit || (parcel_ && parcel_->content->has_8bit_body);
+      parameters.size = parcel_ ? parcel_->size() : order_.declared_size;
+      parameters.eight_bit = order_.eight_bit || (parcel_ && parcel_->has_8bit_body());
       utf8_said_ = (order_.smtputf8 || needs_utf8_) && dialogue.capabilities().smtputf8;
       parameters.smtputf8 = utf8_said_;
       dialogue.mail(parameters);
@@ -379,7 +379,7 @@ net::Awaitable<void> Attempt::send_body() {
     co_await converge();
     if (abandoned_ || !any_accepted()) co_return;
     const auto& capabilities = upstream_->dialogue.capabilities();
-    if (capabilities.size_limit != 0 && parcel_->message.size() > capabilities.size_limit) {  // UP-12
+    if (capabilities.size_limit != 0 && parcel_->size() > capabilities.size_limit) {  // UP-12
       settle_pending_own(mail::Fate::failed,
                          mail::Reply(552, {5, 3, 4}, "The message is larger than the destination takes"));
       co_return;
@@ -388,7 +388,7 @@ net::Awaitable<void> Attempt::send_body() {
       co_await release();
       continue;
     }
-    reader_ = std::make_unique<ParcelReader>(parcel_, engine_.spool_);
+    reader_ = parcel_->open();
     encoder_ = mail::DataEncoder();
     checker_ = mail::ChunkChecker();
     held_.clear();
@@ -458,7 +458,7 @@ net::Awaitable<bool> Attempt::early_reply() {
 
 // Sends the parcel but for what is held back to leave with the dot. True: done. False: as open_data().
 net::Awaitable<bool> Attempt::stream_slices() {
-  const bool small = parcel_->message.size() <= kHeldAtMost;
+  const bool small = parcel_->size() <= kHeldAtMost;
   for (;;) {
     auto slice = co_await reader_->next();
     if (!slice) {  // our own disk: nobody's fault upstream

@@ -7,11 +7,10 @@
 namespace forwarder {
 // ---- Engine
 
-Engine::Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
-               core::Random& random, core::Metrics& metrics)
+Engine::Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, Slots& slots, core::Random& random,
+               core::Metrics& metrics)
     : executor_(executor),
       resolver_(resolver),
-      spool_(spool),
       slots_(slots),
       random_(random),
       metrics_(metrics),

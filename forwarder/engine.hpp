@@ -25,7 +25,6 @@
 #include "mail/envelope.hpp"
 #include "mail/message.hpp"
 #include "net/gate.hpp"
-#include "net/spool.hpp"
 
 namespace forwarder {
 
@@ -100,8 +99,8 @@ class Delivery {
 
 class Engine {
  public:
-  Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, net::Spool& spool, Slots& slots,
-         core::Random& random, core::Metrics& metrics);
+  Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, Slots& slots, core::Random& random,
+         core::Metrics& metrics);
 
   // From now on nothing is sent. `rehearsal` outlives the engine.
   void rehearse(Rehearsal& rehearsal) { rehearsal_ = &rehearsal; }
@@ -121,7 +120,6 @@ class Engine {
   friend class Attempt;
   boost::asio::any_io_executor executor_;
   dns::Resolver& resolver_;
-  net::Spool& spool_;
   Slots& slots_;
   core::Random& random_;
   core::Metrics& metrics_;

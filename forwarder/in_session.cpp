@@ -384,7 +384,7 @@ net::Awaitable<std::optional<mail::Reply>> InSession::look_ahead() {
   co_return refusal;
 }
 
-std::shared_ptr<const Parcel> InSession::make_parcel(core::Result<void>& result) {
+std::shared_ptr<const ReceivedParcel> InSession::make_parcel(core::Result<void>& result) {
   const auto now = pipeline_.means().clock->wall();
   Dressing dressing{*config_, intake_.headers(), intake_.header_section(), intake_.body_hash(), {}, {}, {}};
   for (const auto& recipient : recipients_) {
@@ -409,17 +409,13 @@ std::shared_ptr<const Parcel> InSession::make_parcel(core::Result<void>& result)
     result = message.error();
     return nullptr;
   }
-  auto parcel = std::make_shared<Parcel>();
-  parcel->message = std::move(*message);
-  parcel->content = intake_.take();
-  parcel->message.content = parcel->content.get();
-  return parcel;
+  return std::make_shared<const ReceivedParcel>(std::move(*message), intake_.take(), *pipeline_.means().spool);
 }
 
 // Everything but the dots. False: the client may not be answered with more than 451, no dot must go out.
-net::Awaitable<bool> InSession::stream_to_all(std::shared_ptr<const Parcel> parcel, core::Deadline deadline) {
+net::Awaitable<bool> InSession::stream_to_all(std::shared_ptr<const ReceivedParcel> parcel, core::Deadline deadline) {
   // interface.md §6.29: whether SMTPUTF8 is needed is decided by the header (addresses see to themselves).
-  const bool utf8 = command_.smtputf8 && parcel->content->has_8bit_header;
+  const bool utf8 = command_.smtputf8 && parcel->content().has_8bit_header;
   for (auto& group : groups_) group.delivery.begin_body(parcel, utf8);
   const auto limit = groups_.size() > 1 ? deadline.within(kGroupsWait) : deadline;
   bool all = true;

@@ -62,8 +62,8 @@ class InSession final : public Transaction {
   net::Awaitable<std::optional<mail::Reply>> authenticate();
   net::Awaitable<std::optional<mail::Reply>> look_ahead();
   std::set<std::string> forwarded_domains() const;
-  std::shared_ptr<const Parcel> make_parcel(core::Result<void>& result);
-  net::Awaitable<bool> stream_to_all(std::shared_ptr<const Parcel> parcel, core::Deadline deadline);
+  std::shared_ptr<const ReceivedParcel> make_parcel(core::Result<void>& result);
+  net::Awaitable<bool> stream_to_all(std::shared_ptr<const ReceivedParcel> parcel, core::Deadline deadline);
   net::Awaitable<void> dot_to_all(ClientProbe& probe, core::Deadline deadline);
   std::vector<Result> collect() const;
   mail::Reply conclude();

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "core/text.hpp"
-#include "forwarder/punycode.hpp"
 #include "mail/address.hpp"
+#include "mail/punycode.hpp"
 #include "mail/utf8.hpp"
 
 namespace forwarder {
@@ -115,15 +115,16 @@ bool domain_goes_on(std::string_view text, std::size_t at) {
 void step(std::string_view text, std::size_t at, char32_t wanted, Positions& out) {
   if (at >= text.size()) return;
   const auto rest = text.substr(at);
-  if (const auto literal = mail::first_code_point(rest); literal.length && fold_case(literal.value) == wanted) {
+  if (const auto literal = mail::first_code_point(rest); literal.length && mail::fold_case(literal.value) == wanted) {
     add(out, at + literal.length);
   }
   if (wanted < 0x80) {
     const auto escape = escape_at(rest);
-    if (escape.length && fold_case(static_cast<unsigned char>(escape.octet)) == wanted) add(out, at + escape.length);
+    if (escape.length && mail::fold_case(static_cast<unsigned char>(escape.octet)) == wanted)
+      add(out, at + escape.length);
     return;
   }
-  const std::size_t octets = to_utf8(std::u32string(1, wanted)).size();
+  const std::size_t octets = mail::to_utf8(std::u32string(1, wanted)).size();
   if (rest.substr(0, octets) == std::string(octets, '?')) add(out, at + octets);
   std::string decoded;
   std::size_t end = at;
@@ -134,18 +135,18 @@ void step(std::string_view text, std::size_t at, char32_t wanted, Positions& out
     end += escape.length;
   }
   const auto point = mail::first_code_point(decoded);
-  if (point.length == octets && fold_case(point.value) == wanted) add(out, end);
+  if (point.length == octets && mail::fold_case(point.value) == wanted) add(out, end);
 }
 
 // A quick look before anything is allocated, for almost every octet of a text starts nothing: can a spelling of
 // `wanted` begin at `at`?
 bool may_begin(std::string_view text, std::size_t at, char32_t wanted) {
   const char c = text[at];
-  if (fold_case(static_cast<unsigned char>(c)) == wanted) return true;
+  if (mail::fold_case(static_cast<unsigned char>(c)) == wanted) return true;
   if (wanted >= 0x80 && (core::is_8bit(c) || c == '?')) return true;
   if (c == '\\' && at + 1 < text.size() && text[at + 1] != '\\' && may_begin(text, at + 1, wanted)) return true;
   const auto escape = escape_at(text.substr(at));
-  return escape.length && (wanted >= 0x80 || fold_case(static_cast<unsigned char>(escape.octet)) == wanted);
+  return escape.length && (wanted >= 0x80 || mail::fold_case(static_cast<unsigned char>(escape.octet)) == wanted);
 }
 
 enum class Backslash { no, may_quote };  // RFC 5321 §4.1.2 quoted-pairSMTP
@@ -231,7 +232,7 @@ class Pattern {
     std::u32string result;
     while (!text.empty()) {
       const auto point = mail::first_code_point(text);
-      result += fold_case(point.length ? point.value : char32_t{0xfffd});
+      result += mail::fold_case(point.length ? point.value : char32_t{0xfffd});
       text.remove_prefix(std::max<std::size_t>(point.length, 1));
     }
     return result;
@@ -241,9 +242,9 @@ class Pattern {
     std::vector<std::u32string> result{fold(label)};
     std::optional<std::string> other;
     if (core::istarts_with(label, "xn--")) {
-      if (const auto decoded = punycode_decode(label.substr(4))) other = to_utf8(*decoded);
+      if (const auto decoded = mail::punycode_decode(label.substr(4))) other = mail::to_utf8(*decoded);
     } else if (core::has_8bit(label)) {
-      if (const auto encoded = punycode_encode(result.front())) other = "xn--" + *encoded;
+      if (const auto encoded = mail::punycode_encode(result.front())) other = "xn--" + *encoded;
     }
     if (other) result.push_back(fold(*other));
     return result;

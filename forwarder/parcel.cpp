@@ -7,15 +7,31 @@ namespace forwarder {
 namespace {
 
 constexpr std::size_t kSlice = 256 * 1024;
+static_assert(kSlice >= kWholeSlice);  // what is in the file of a small message comes at once
 
 }  // namespace
 
-ParcelReader::ParcelReader(std::shared_ptr<const Parcel> parcel, net::Spool& spool)
-    : parcel_(std::move(parcel)), spool_(spool), total_(parcel_->content->size()) {}
+// Prefix, then the content without the cuts.
+class ReceivedParcel::Reader final : public ParcelReader {
+ public:
+  explicit Reader(std::shared_ptr<const ReceivedParcel> parcel)
+      : parcel_(std::move(parcel)), total_(parcel_->content_->size()) {}
 
-net::Awaitable<core::Result<std::string_view>> ParcelReader::next() {
-  const auto& message = parcel_->message;
-  const auto& content = *parcel_->content;
+  net::Awaitable<core::Result<std::string_view>> next() override;
+  bool at_end() const override { return offset_ >= total_ && prefix_done_; }
+
+ private:
+  std::shared_ptr<const ReceivedParcel> parcel_;
+  std::string file_slice_;
+  std::uint64_t offset_ = 0;  // in the content
+  std::uint64_t total_;
+  std::size_t cut_ = 0;
+  bool prefix_done_ = false;
+};
+
+net::Awaitable<core::Result<std::string_view>> ReceivedParcel::Reader::next() {
+  const auto& message = parcel_->message_;
+  const auto& content = *parcel_->content_;
   if (!prefix_done_) {
     prefix_done_ = true;
     if (!message.prefix.empty()) co_return std::string_view(message.prefix);
@@ -33,12 +49,21 @@ net::Awaitable<core::Result<std::string_view>> ParcelReader::next() {
     co_return slice;
   }
   const auto length = std::min<std::uint64_t>(end - offset_, kSlice);
-  auto read = co_await spool_.read(content, offset_ - content.head.size(), static_cast<std::size_t>(length));
+  auto read = co_await parcel_->spool_.read(content, offset_ - content.head.size(), static_cast<std::size_t>(length));
   if (!read) co_return read.error();
   if (read->empty()) co_return core::make_error_code(core::Errc::io);  // shorter than it was written
   file_slice_ = std::move(*read);
   offset_ += file_slice_.size();
   co_return std::string_view(file_slice_);
+}
+
+ReceivedParcel::ReceivedParcel(mail::Message message, std::unique_ptr<const mail::Content> content, net::Spool& spool)
+    : message_(std::move(message)), content_(std::move(content)), spool_(spool) {
+  message_.content = content_.get();
+}
+
+std::unique_ptr<ParcelReader> ReceivedParcel::open() const {
+  return std::make_unique<Reader>(std::static_pointer_cast<const ReceivedParcel>(shared_from_this()));
 }
 
 }  // namespace forwarder

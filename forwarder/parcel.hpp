@@ -1,5 +1,6 @@
-// A message ready to leave, and the reading of its octets in order. Shared by the destination groups of one
-// transaction.
+// A message ready to leave, its octets given out in order, as often as a transaction needs them: what we put on top of
+// a message that has just arrived (ReceivedParcel), or what the queue keeps (forwarder/queued.hpp). Shared by all
+// destination groups of a transaction and by the queue; immutable.
 #pragma once
 
 #include <cstdint>
@@ -7,33 +8,49 @@
 #include <string>
 #include <string_view>
 
+#include "core/error.hpp"
 #include "mail/message.hpp"
 #include "net/spool.hpp"
 
 namespace forwarder {
 
-// Immutable.
-struct Parcel {
-  mail::Message message;
-  std::unique_ptr<const mail::Content> content;  // what message.content points to
-};
-
-// Reads a parcel's octets in order: prefix, then the content without the cuts, in slices.
 class ParcelReader {
  public:
-  ParcelReader(std::shared_ptr<const Parcel> parcel, net::Spool& spool);
-  // The next slice, valid until the next call; empty at the end. Errors: Errc::io.
-  net::Awaitable<core::Result<std::string_view>> next();
-  bool at_end() const { return offset_ >= total_ && prefix_done_; }
+  virtual ~ParcelReader() = default;
+  // The next slice, valid until the next call; empty at the end. A message of at most kWholeSlice octets whose parts
+  // are not all in memory anyway comes in one slice. Errors: Errc::io, and the store's.
+  virtual net::Awaitable<core::Result<std::string_view>> next() = 0;
+  virtual bool at_end() const = 0;
+};
+inline constexpr std::size_t kWholeSlice = std::size_t{64} * 1024;
+
+class Parcel : public std::enable_shared_from_this<Parcel> {
+ public:
+  virtual ~Parcel() = default;
+  virtual std::uint64_t size() const = 0;  // of what is sent
+  virtual bool has_8bit_body() const = 0;
+  // Reads from the start; keeps the parcel alive.
+  virtual std::unique_ptr<ParcelReader> open() const = 0;
+};
+
+class ReceivedParcel final : public Parcel {
+ public:
+  // `message`: its prefix and cuts; `content` is what it stands on. `spool`, where the content's file is, outlives the
+  // parcel.
+  ReceivedParcel(mail::Message message, std::unique_ptr<const mail::Content> content, net::Spool& spool);
+
+  std::uint64_t size() const override { return message_.size(); }
+  bool has_8bit_body() const override { return content_->has_8bit_body; }
+  std::unique_ptr<ParcelReader> open() const override;
+
+  const mail::Message& message() const { return message_; }
+  const mail::Content& content() const { return *content_; }
 
  private:
-  std::shared_ptr<const Parcel> parcel_;
+  class Reader;
+  mail::Message message_;
+  std::unique_ptr<const mail::Content> content_;  // what message_.content points to
   net::Spool& spool_;
-  std::string file_slice_;
-  std::uint64_t offset_ = 0;  // in the content
-  std::uint64_t total_;
-  std::size_t cut_ = 0;
-  bool prefix_done_ = false;
 };
 
 }  // namespace forwarder

@@ -183,6 +183,7 @@ bool Expansion::follow(const Match& match) {
 
 bool Expansion::follow_rule(const Match& match) {
   const Rule& rule = *match.rule;
+  if (!route_.custody) route_.custody = rule.custody;
   if (sender_ != nullptr && sender_denied(rule)) return refuse(Route::Kind::sender_denied);
   if (rule.action == Action::drop) return true;
   if (rule.action == Action::reject) {
@@ -223,7 +224,17 @@ bool Expansion::go_on(const mail::Mailbox& destination, const Match& match) {
   if (routes_.is_inside(*address)) return visit(*address);
   if (!outside_.insert(outside_key(*address)).second) return true;
   if (outside_.size() > kMaxDestinations) return fail(Fault::too_wide, *address);
+  std::vector<mail::Mailbox> fallback;
+  if (match.kind == Match::Kind::rule) {
+    for (const auto& other : match.rule->fallback) {
+      const auto resolved = other.has_captures ? substitute(other.address, match.captures, match.rule->raw)
+                                               : std::optional(other.address);
+      if (!resolved) return refuse(Route::Kind::unknown);
+      fallback.push_back(*resolved);
+    }
+  }
   route_.destinations.push_back(*address);
+  route_.fallbacks.push_back(std::move(fallback));
   return true;
 }
 
@@ -240,6 +251,7 @@ bool Expansion::refuse(Route::Kind kind, std::optional<mail::Reply> reply) {
   route_.kind = kind;
   route_.reply = std::move(reply);
   route_.destinations.clear();
+  route_.fallbacks.clear();
   return false;
 }
 
@@ -275,6 +287,7 @@ Route Routes::resolve(const mail::ForwardPath& recipient, const mail::ReversePat
     } else {
       route.kind = Route::Kind::forward;
       route.destinations.push_back(*impl_->postmaster);
+      route.fallbacks.emplace_back();
     }
   }
   route.rule = "postmaster";

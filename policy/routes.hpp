@@ -15,14 +15,18 @@
 namespace policy {
 
 enum class Action { forward, drop, reject };
+// Who keeps a message until its destination has it (interface.md §6.2).
+enum class Custody { sender, queue };
 
 // One rule as configuration gives it; plain data, already syntax-checked.
 struct RuleSpec {
   enum class Kind { exact, pattern, catch_all } kind = Kind::exact;
   std::string match;  // local part (as written, ASCII case ignored) or RE2 pattern (policy/pattern.hpp)
   Action action = Action::forward;
-  std::vector<std::string> to;  // destinations; may hold $1..$9 for patterns
-  std::string reply;            // "550 5.1.6 text" for reject; "" is the default 550 5.1.1 (Route::Kind::unknown)
+  std::vector<std::string> to;        // destinations; may hold $1..$9 for patterns
+  std::vector<std::string> fallback;  // like `to`, each outside of all forwarded domains
+  std::optional<Custody> custody;     // nothing: as the daemon does
+  std::string reply;                  // "550 5.1.6 text" for reject; "" is the default 550 5.1.1 (Route::Kind::unknown)
   bool enabled = true;
   bool raw = false;  // interface.md §6.27
   // Globs on the envelope sender, "<>" for the null one; deny_from first, then one of allow_from must match, if any.
@@ -51,7 +55,10 @@ struct Route {
   std::string where;   // file:line of the rule
   std::string domain;  // the forwarded domain that took it: whose own DKIM key signs
   std::vector<mail::Mailbox> destinations;  // final ones, each outside of our forwarded domains, no duplicates
-  std::optional<mail::Reply> reply;         // for reject
+  // For each destination, whom to try when it will not have the message; of the rule that names it.
+  std::vector<std::vector<mail::Mailbox>> fallbacks;
+  std::optional<Custody> custody;    // of the first rule on the way that says
+  std::optional<mail::Reply> reply;  // for reject
 };
 
 struct RouteTable;  // policy/routes_impl.hpp

@@ -165,19 +165,25 @@ void Routes::Builder::State::compile_destinations(const RuleSpec& spec, Rule& ru
   if (spec.action == Action::forward && spec.to.empty()) {
     error(spec.where, "rule.to", "is missing; name at least one address, or set action = \"drop\" or \"reject\"");
   }
-  if (spec.to.size() > kMaxDestinations) {
-    error(spec.where, "rule.to", fmt::format("has more than {} addresses", kMaxDestinations));
-    return;
-  }
   const int captures = rule.pattern ? rule.pattern->captures() : 0;
-  for (const auto& text : spec.to) {
-    auto destination = parse_destination(text, captures);
-    if (destination) {
-      rule.to.push_back(std::move(*destination));
-    } else if (spec.kind != RuleSpec::Kind::pattern || rule.pattern) {  // else the pattern's error is enough
-      error(spec.where, "rule.to", destination.error().text);
+  const auto compile_list = [&](const std::vector<std::string>& texts, const char* key, std::size_t most,
+                                std::vector<Destination>& out) {
+    if (texts.size() > most) {
+      error(spec.where, key, fmt::format("has more than {} addresses", most));
+      return;
     }
-  }
+    for (const auto& text : texts) {
+      auto destination = parse_destination(text, captures);
+      if (destination) {
+        out.push_back(std::move(*destination));
+      } else if (spec.kind != RuleSpec::Kind::pattern || rule.pattern) {  // else the pattern's error is enough
+        error(spec.where, key, destination.error().text);
+      }
+    }
+  };
+  compile_list(spec.to, "rule.to", kMaxDestinations, rule.to);
+  compile_list(spec.fallback, "rule.fallback", kMaxFallbacks, rule.fallback);
+  rule.custody = spec.custody;
 }
 
 void Routes::Builder::add_aliases(std::size_t index, std::string text, std::string file_name) {
@@ -242,6 +248,13 @@ void Routes::Builder::State::check_destination(const mail::Mailbox& start, const
 }
 
 void Routes::Builder::State::check_rules(const Domain& domain) {
+  for (const auto& rule : domain.rules) {
+    for (const auto& fallback : rule.fallback) {
+      if (impl->domain_of(fallback.address.domain) == nullptr) continue;
+      error(rule.where, "rule.fallback",
+            fmt::format("{} is in a forwarded domain; a fallback is a mailbox outside", fallback.address.to_string()));
+    }
+  }
   const auto inside = [this](const Destination& to) { return !to.has_captures && impl->is_inside(to.address); };
   std::vector<std::pair<std::size_t, std::string_view>> in_file_order;
   for (const auto& [local, index] : domain.exact) in_file_order.emplace_back(index, local);

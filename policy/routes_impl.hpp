@@ -19,7 +19,8 @@ namespace policy {
 
 struct Rule {
   Action action = Action::forward;
-  std::vector<Destination> to;
+  std::vector<Destination> to, fallback;
+  std::optional<Custody> custody;
   std::optional<mail::Reply> reply;
   bool raw = false;
   std::vector<std::string> allow_from, deny_from;

@@ -13,6 +13,7 @@
 namespace policy {
 
 inline constexpr std::size_t kMaxDestinations = 100;  // of one rule, and of one address after expansion (LP-03)
+inline constexpr std::size_t kMaxFallbacks = 16;      // of one rule
 inline constexpr std::size_t kMaxDepth = 10;          // how often a destination is resolved again (LP-03)
 inline constexpr std::size_t kMaxReplyText = 400;     // octets
 

@@ -7,8 +7,8 @@
 
 #include "core/text.hpp"
 #include "forwarder/masking.hpp"
-#include "forwarder/punycode.hpp"
 #include "mail/address.hpp"
+#include "mail/punycode.hpp"
 
 namespace {
 
@@ -17,9 +17,9 @@ void check(bool good) {
 }
 
 void check_punycode(std::string_view text) {
-  const auto decoded = forwarder::punycode_decode(text);
+  const auto decoded = mail::punycode_decode(text);
   if (!decoded) return;
-  const auto encoded = forwarder::punycode_encode(*decoded);
+  const auto encoded = mail::punycode_encode(*decoded);
   check(!encoded || core::iequals(*encoded, text));
 }
 

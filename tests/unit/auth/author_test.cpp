@@ -253,7 +253,7 @@ TEST(AuthorConformance, corpus) {
       if (std::getenv("ONWARD_SHOW") != nullptr) std::printf("%s\n", std::string(headers->first("from")->raw).c_str());
     }
   }
-  std::printf("[ SCORE    ] From fields of the corpus: %zu read, %zu refused\n", read, refused);
+  std::printf("[ COUNT    ] From fields of the corpus: %zu read, %zu refused\n", read, refused);
   EXPECT_GT(read, 1000U);
   EXPECT_LT(refused * 20, read);
 }

@@ -15,6 +15,7 @@
 #include "auth/tag_field.hpp"
 #include "core/text.hpp"
 #include "mail/jsonl.hpp"
+#include "support/score.hpp"
 
 namespace {
 
@@ -383,14 +384,12 @@ class OpenDkimSigned {
 TEST(DkimConformance, opendkim_signatures) {
   const auto cases = read_jsonl("dkim-opendkim/sign.jsonl");
   if (cases.empty()) GTEST_SKIP() << "no dkim-opendkim/sign.jsonl in " ONWARD_CONFORMANCE;
-  std::size_t checked = 0;
+  Score score("dkim-opendkim, signatures made by libopendkim");
   for (const auto& c : cases) {
     const OpenDkimSigned one(c);
-    EXPECT_EQ(one.body_hash(), one.tag("bh")) << c.at("id");
-    ++checked;
-    EXPECT_TRUE(one.header_signature_verifies()) << c.at("id");
+    EXPECT_TRUE(score.count(one.body_hash() == one.tag("bh") && one.header_signature_verifies())) << c.at("id");
   }
-  EXPECT_GE(checked, 30U);
+  EXPECT_GE(cases.size(), 30U);
 }
 
 }  // namespace

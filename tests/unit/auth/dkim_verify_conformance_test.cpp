@@ -5,6 +5,8 @@
 #include "auth/dkim_verify_support.hpp"
 #include "core/text.hpp"
 #include "mail/jsonl.hpp"
+#include "support/score.hpp"
+#include "support/verdicts.hpp"
 
 namespace {
 
@@ -30,7 +32,12 @@ auth::DkimSettings settings_of(const nlohmann::json& entry) {
   return settings;
 }
 
-// Key records with a real g= tag (RFC 4871): RFC 6376 dropped it, and what is not known is ignored.
+std::string message_of(const nlohmann::json& entry) {
+  return messages::to_wire(core::base64_decode(entry["raw_b64"].get<std::string>()).value());
+}
+
+// A key record with a real g= tag (RFC 4871 §3.6.1), of one of the signatures. RFC 6376 §C.2 took the tag away, and
+// what is not known is ignored (§3.6.1).
 bool has_granularity(const dkim::Zone& zone, const std::vector<auth::DkimResult>& results) {
   for (const auto& result : results) {
     const auto it = zone.find(core::lower(result.selector + "._domainkey." + result.domain));
@@ -44,7 +51,8 @@ bool has_granularity(const dkim::Zone& zone, const std::vector<auth::DkimResult>
   return false;
 }
 
-// Only signatures of drafts before RFC 4871, without v=1: a MUST NOT of RFC 6376 §6.1.1 (dkimpy and libopendkim agree).
+// Only signatures of drafts before RFC 4871, without v=1: RFC 6376 §6.1.1, a required tag is missing, "the Verifier
+// MUST ignore the DKIM-Signature header field and return PERMFAIL". (dkimpy and libopendkim do.)
 bool is_draft_only(std::string_view message) {
   const auto headers = mail::Headers::parse(messages::split(message).section);
   if (!headers || headers->count("dkim-signature") == 0) return false;
@@ -56,44 +64,66 @@ bool is_draft_only(std::string_view message) {
   return true;
 }
 
-class Suite : public testing::TestWithParam<const char*> {};
+// A blank before the colon: such a header never gets as far as DKIM (SM-06).
+bool is_ambiguous(std::string_view message) {
+  return !mail::Headers::parse(messages::split(message).section);
+}
+
+class Suite : public testing::TestWithParam<const char*> {
+ protected:
+  static std::string name() { return std::string(GetParam()).substr(0, std::string(GetParam()).find('/')); }
+};
 
 TEST_P(Suite, as_rfc_8301_has_it) {
   const auto entries = read_jsonl(GetParam());
   if (entries.empty()) GTEST_SKIP() << "no conformance folder";
+  Score score(name() + ", RFC 8301");
   for (const auto& entry : entries) {
-    if (!entry.value("score", true)) continue;
-    const auto message = messages::to_wire(core::base64_decode(entry["raw_b64"].get<std::string>()).value());
+    const auto message = message_of(entry);
     const auto results = dkim::verify(message, zone_of(entry["dns"]), settings_of(entry));
-    EXPECT_EQ(dkim::any_pass(results), entry["expect_rfc8301"] == "pass" && !is_draft_only(message))
-        << entry["id"] << "\n"
-        << dkim::describe(results);
+    if (!is_ambiguous(message)) verdicts::write(GetParam(), entry["id"], {{"dkim", verdicts::of(results)}});
+    const bool pass = dkim::any_pass(results), want = entry["expect_rfc8301"] == "pass";
+    if (!entry.value("score", true)) {
+      score.leave_out();
+    } else if (want && is_draft_only(message)) {
+      EXPECT_TRUE(score.overrule(!pass)) << entry["id"] << "\n" << dkim::describe(results);
+    } else {
+      EXPECT_TRUE(score.count(pass == want)) << entry["id"] << "\n" << dkim::describe(results);
+    }
   }
 }
 
 TEST_P(Suite, with_old_algorithms_allowed) {
   const auto entries = read_jsonl(GetParam());
   if (entries.empty()) GTEST_SKIP() << "no conformance folder";
+  Score score(name() + ", rsa-sha1 and small keys allowed");
   for (const auto& entry : entries) {
-    if (!entry.value("score", true)) continue;
+    if (!entry.value("score", true)) {
+      score.leave_out();
+      continue;
+    }
     auto settings = settings_of(entry);
     settings.allow_rsa_sha1 = true;
     settings.min_key_bits = 384;
-    const auto message = messages::to_wire(core::base64_decode(entry["raw_b64"].get<std::string>()).value());
+    const auto message = message_of(entry);
     const auto zone = zone_of(entry["dns"]);
     const auto results = dkim::verify(message, zone, settings);
-    // No results: blanks before the colon of a field, which never reach this far (SM-06).
-    if (results.empty() || has_granularity(zone, results)) continue;
     const auto want = entry["expect"].get<std::string>();
-    EXPECT_EQ(dkim::any_pass(results), want == "pass" && !is_draft_only(message)) << entry["id"] << "\n"
-                                                                                  << dkim::describe(results);
-    if (want == "temperror") {
-      EXPECT_EQ(results.at(0).result, auth::Verdict::temperror) << entry["id"] << "\n" << dkim::describe(results);
+    const bool pass = dkim::any_pass(results);
+    bool right = pass == (want == "pass");
+    if (want == "temperror") right = !results.empty() && results.front().result == auth::Verdict::temperror;
+    SCOPED_TRACE(entry["id"].get<std::string>() + "\n" + dkim::describe(results));
+    if (want == "pass" && (is_draft_only(message) || is_ambiguous(message))) {
+      EXPECT_TRUE(score.overrule(!pass));
+    } else if (want != "pass" && has_granularity(zone, results)) {
+      EXPECT_TRUE(score.overrule(pass));
+    } else {
+      EXPECT_TRUE(score.count(right));
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(DkimVerify, Suite,
+INSTANTIATE_TEST_SUITE_P(DkimConformance, Suite,
                          testing::Values("dkim-opendkim/cases.jsonl", "dkim-mail-dkim/cases.jsonl",
                                          "dkim-dkimpy/cases.jsonl", "dkim-mail-auth/cases.jsonl"),
                          [](const auto& info) {

@@ -53,7 +53,8 @@ TEST(Names, what_can_be_asked_and_what_is_a_host) {
                         Case{".a", false, false},
                         Case{"a..b", false, false},
                         Case{"a.", false, false},
-                        Case{"a b", false, false},
+                        Case{"a b", true, false},
+                        Case{" .example", true, false},
                         Case{"a\tb", false, false},
                         Case{std::string("a\0b", 3), false, false},
                         Case{"b\xc3\xbc"
@@ -83,6 +84,17 @@ TEST(Encode, a_query_is_what_servers_expect) {
   }
   EXPECT_FALSE(parse_query(encode_query({"mx.example", Type::a}, 1, Edns::no)).edns);
   EXPECT_EQ(parse_query(encode_query({"a\\b\"(;.example", Type::a}, 1)).name, "a\\b\"(;.example");  // no escapes
+}
+
+// RFC 7208 §7.1 "%_": a blank in a name goes out, and the answer to it is known again.
+TEST(Decode, a_name_with_blanks) {
+  const Question question{"a b. .example", Type::a};
+  EXPECT_EQ(parse_query(encode_query(question, 1)).name, "a b. .example");
+  const auto response = decode_with(question, {cname("A B. .example", "c d.example"), a("c d.example", "192.0.2.1")});
+  EXPECT_EQ(response.kind, Kind::answer);
+  EXPECT_THAT(response.answer.addresses, ElementsAre(*core::IpAddress::parse("192.0.2.1")));
+  // A host has none.
+  EXPECT_EQ(decode_with({"x.example", Type::mx}, {mx("x.example", 10, "a b.example")}).answer.status, Status::failure);
 }
 
 TEST(Decode, addresses) {

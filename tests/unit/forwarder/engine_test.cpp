@@ -68,11 +68,9 @@ class EngineTest : public ::testing::Test {
   std::shared_ptr<const forwarder::Parcel> parcel(const std::string& text = "Subject: x\r\n\r\n.hello\r\n") {
     auto content = std::make_unique<mail::Content>();
     content->head = text;
-    auto parcel = std::make_shared<forwarder::Parcel>();
-    parcel->message.prefix = "Received: by us\r\n";
-    parcel->message.content = content.get();
-    parcel->content = std::move(content);
-    return parcel;
+    mail::Message message;
+    message.prefix = "Received: by us\r\n";
+    return std::make_shared<const forwarder::ReceivedParcel>(std::move(message), std::move(content), spool_);
   }
 
   static core::Deadline limit() { return core::Deadline::after(10s); }
@@ -139,7 +137,7 @@ class EngineTest : public ::testing::Test {
   core::Metrics metrics_;
   core::NullSink sink_;
   core::Log log_{sink_, core::LogFormat::text, core::LogLevel::error};
-  forwarder::Engine engine_{context_.get_executor(), resolver_, spool_, slots_, random_, metrics_};
+  forwarder::Engine engine_{context_.get_executor(), resolver_, slots_, random_, metrics_};
 };
 
 using Act = test::FakeUpstream::Act;

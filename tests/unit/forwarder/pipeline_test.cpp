@@ -161,7 +161,7 @@ class PipelineTest : public ::testing::Test {
   core::Budget memory_{1 << 20}, disk_{1 << 20};
   LinesSink sink_;
   core::Log log_{sink_, core::LogFormat::json, core::LogLevel::info};
-  forwarder::Engine engine_{context_.get_executor(), resolver_, spool_, slots_, random_, metrics_};
+  forwarder::Engine engine_{context_.get_executor(), resolver_, slots_, random_, metrics_};
   std::shared_ptr<forwarder::Config> config_;
   std::vector<policy::RuleSpec> rules_;
   std::unique_ptr<forwarder::Pipeline> pipeline_;

@@ -57,6 +57,35 @@ TEST(Routes, a_tag_is_taken_off_by_the_domains_own_separators) {
   EXPECT_EQ(leads_to(built, "a=x@two.example"), "[unknown]");
 }
 
+TEST(Routes, fallbacks_belong_to_the_rule_that_names_the_destination) {
+  auto sales = rule("sales", {"team@example.org", "alice@out.example"});
+  sales.fallback = {"desk@other.example"};
+  auto team = rule("team", {"bob@out.example"});
+  team.fallback = {"spare@other.example", "last@third.example"};
+  team.custody = Custody::queue;
+  auto invoices = pattern("inv-(.*)", {"billing+$1@out.example"});
+  invoices.fallback = {"archive+$1@other.example"};
+  const auto built = build({domain("example.org", {sales, team, invoices, rule("plain", {"x@out.example"})})});
+  const auto route = ask(built, "sales@example.org");
+  ASSERT_EQ(route.destinations.size(), 2U);
+  ASSERT_EQ(route.fallbacks.size(), 2U);
+  EXPECT_EQ(route.destinations[0].to_string(), "bob@out.example");
+  ASSERT_EQ(route.fallbacks[0].size(), 2U);
+  EXPECT_EQ(route.fallbacks[0][1].to_string(), "last@third.example");
+  ASSERT_EQ(route.fallbacks[1].size(), 1U);
+  EXPECT_EQ(route.fallbacks[1][0].to_string(), "desk@other.example");
+  EXPECT_EQ(route.custody, Custody::queue) << "the first rule on the way that says";
+  EXPECT_EQ(ask(built, "inv-7@example.org").fallbacks.at(0).at(0).to_string(), "archive+7@other.example");
+  EXPECT_TRUE(ask(built, "plain@example.org").fallbacks.at(0).empty());
+  EXPECT_EQ(ask(built, "plain@example.org").custody, std::nullopt);
+
+  auto inside = rule("a", {"x@out.example"});
+  inside.fallback = {"plain@example.org"};
+  const auto refused = build({domain("example.org", {inside, rule("plain", {"y@out.example"})})});
+  ASSERT_EQ(refused.errors.size(), 1U);
+  EXPECT_EQ(refused.errors[0].key, "rule.fallback");
+}
+
 TEST(Routes, keep_tag_carries_tag_and_separator) {
   auto spec = domain("example.org",
                      {rule("sales", {"alice@out.example", "inner@example.org"}), rule("inner", {"\"b c\"@out.example"}),

@@ -1,4 +1,4 @@
-#include "forwarder/punycode.hpp"
+#include "mail/punycode.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 #include "core/text.hpp"
 
-namespace forwarder {
+namespace mail {
 namespace {
 
 // RFC 3492 §5
@@ -163,4 +163,4 @@ char32_t fold_case(char32_t c) {
   return c;
 }
 
-}  // namespace forwarder
+}  // namespace mail
