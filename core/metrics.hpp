@@ -31,6 +31,7 @@ enum class Counter : std::size_t {
   access_blocked,
   dnsbl_refused,
   dnsbl_failures,
+  dnsbl_outages,
   rdns_refused,
   helo_refused,
   sender_domain_refused,

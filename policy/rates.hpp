@@ -10,21 +10,13 @@
 #include "core/clock.hpp"
 #include "core/keyed_hash.hpp"
 #include "policy/bounded_table.hpp"
+#include "policy/rate_limit.hpp"
 
 namespace policy {
-
-// `amount` in `per`; all of it may come at once, and then it refills evenly. 0: no limit.
-struct RateLimit {
-  unsigned amount = 0;
-  core::Seconds per{60};
-  bool active() const { return amount != 0; }
-  friend bool operator==(const RateLimit&, const RateLimit&) = default;
-};
 
 enum class RateKind : std::uint8_t {
   messages_of_client,  // key: core::client_network
   recipients_of_client,
-  questions_of_client,        // DNS questions (DN-06)
   messages_of_sender_domain,  // key: lower case
   recipients_of_rule,         // key: policy::Route::rule
 };

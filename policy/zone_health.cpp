@@ -43,6 +43,12 @@ ZoneHealth::State ZoneHealth::state(const DnsblZone& zone, Time now) const {
   return known == nullptr ? State::untested : state_of(*known, now);
 }
 
+std::string ZoneHealth::problem(const DnsblZone& zone) const {
+  const std::lock_guard lock(mutex_);
+  const auto* known = find(zone);
+  return known == nullptr ? std::string() : known->problem;
+}
+
 bool ZoneHealth::test_due(const DnsblZone& zone, Time now) const {
   const std::lock_guard lock(mutex_);
   const auto* known = find(zone);

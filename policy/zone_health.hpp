@@ -23,6 +23,8 @@ class ZoneHealth {
 
   enum class State { untested, good, broken };
   State state(const DnsblZone& zone, Time now) const;
+  // Why it is broken, or was last.
+  std::string problem(const DnsblZone& zone) const;
   // Untested, tested long ago, or out and due to be tried again.
   bool test_due(const DnsblZone& zone, Time now) const;
 

@@ -64,11 +64,11 @@ TEST_F(RatesTest, OffAndHugeLimits) {
 
 TEST_F(RatesTest, SeveralTokensOrNone) {
   const RateLimit limit{10, 10s};
-  EXPECT_TRUE(rates_.take(RateKind::questions_of_client, "a", limit, now_, 8));
-  EXPECT_FALSE(rates_.take(RateKind::questions_of_client, "a", limit, now_, 3));
-  EXPECT_TRUE(rates_.take(RateKind::questions_of_client, "a", limit, now_, 2));
-  EXPECT_FALSE(rates_.take(RateKind::questions_of_client, "a", limit, now_, 1));
-  EXPECT_TRUE(rates_.take(RateKind::questions_of_client, "b", limit, now_, 1000)) << "no more than the whole bucket";
+  EXPECT_TRUE(rates_.take(RateKind::recipients_of_client, "a", limit, now_, 8));
+  EXPECT_FALSE(rates_.take(RateKind::recipients_of_client, "a", limit, now_, 3));
+  EXPECT_TRUE(rates_.take(RateKind::recipients_of_client, "a", limit, now_, 2));
+  EXPECT_FALSE(rates_.take(RateKind::recipients_of_client, "a", limit, now_, 1));
+  EXPECT_TRUE(rates_.take(RateKind::recipients_of_client, "b", limit, now_, 1000)) << "no more than the whole bucket";
 }
 
 TEST_F(RatesTest, AReloadMayChangeTheLimit) {
