@@ -33,6 +33,10 @@ constexpr core::Seconds kDrainTime{60};
 constexpr core::Seconds kAskUnit{2};
 // How often certificate files are looked at.
 constexpr core::Seconds kWatchTime{5};
+// How often it is looked at whether a block list's self-test is due.
+constexpr core::Seconds kListsTime{15};
+// Access rules that `onward status` tells of, those with most hits.
+constexpr std::size_t kAccessRulesTold = 100;
 
 // Changes when one of the files is written, replaced or goes.
 std::string state_of(const std::vector<std::string>& files) {
@@ -95,7 +99,7 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
     : resolver(shard.executor(), daemon.config_->dns, shard.random(), shard.metrics(), daemon.clock_),
       engine(shard.executor(), resolver, daemon.slots_, shard.random(), shard.metrics()),
       pipeline({shard.executor(), &engine, &resolver, &daemon.spool_, &daemon.memory_, &daemon.disk_, &shard.metrics(),
-                &daemon.clock_, &daemon.dkim_library_},
+                &daemon.clock_, &daemon.dkim_library_, &daemon.admission_},
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
               shard.random(), daemon.stress_},
@@ -231,6 +235,7 @@ int Daemon::run() {
   for (const auto& warning : config_->warnings) log_.warn("configuration", {{"warning", warning.to_string()}});
   certificates_seen_ = state_of(config_->tls_files);
   watch_certificates();
+  watch_lists();
   log_.info("started", {{"version", ONWARD_VERSION},
                         {"shards", units_.size()},
                         {"domains", config_->domains},
@@ -282,6 +287,15 @@ void Daemon::watch_certificates() {
   });
 }
 
+// RFC 5782 §5: block lists are tested at start, and ever again. One shard does it for all.
+void Daemon::watch_lists() {
+  boost::asio::post(units_.front()->shard.executor(), [unit = units_.front().get()] { unit->pipeline.test_lists(); });
+  lists_watch_.expires_after(kListsTime);
+  lists_watch_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) watch_lists();
+  });
+}
+
 // ---- reload
 
 nlohmann::json Daemon::reload() {
@@ -320,6 +334,8 @@ nlohmann::json Daemon::reload() {
                          (name == "user" && fresh->user != config_->user);
     if (changed) answer["warnings"].push_back(name + " changes with the next restart only");
   }
+  const auto& access = fresh->forwarding.access;
+  if (access && config_->forwarding.access) access->inherit_hits(*config_->forwarding.access);
   config_ = fresh;
   certificates_seen_ = state_of(config_->tls_files);
   memory_.set_limit(fresh->limits.memory);
@@ -334,6 +350,7 @@ nlohmann::json Daemon::reload() {
       one->resolver.flush_cache();
     });
   }
+  boost::asio::post(units_.front()->shard.executor(), [unit = units_.front().get()] { unit->pipeline.test_lists(); });
   for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
   for (auto& door : doors_) {
     if (!door->wanted && std::exchange(door->open, false)) door->listener->stop();
@@ -353,6 +370,36 @@ std::uint64_t Daemon::sum(core::Counter counter) const {
   std::uint64_t total = metrics_.get(counter);
   for (const auto& unit : units_) total += unit->shard.metrics().get(counter);
   return total;
+}
+
+// Access rules with hits, block lists and their health, how many clients and senders are being counted.
+nlohmann::json Daemon::admission_status() {
+  nlohmann::json out;
+  const auto& forwarding = config_->forwarding;
+  const auto now = clock_.steady();
+  out["access"] = nlohmann::json::array();
+  if (forwarding.access) {
+    for (const auto& [rule, hits] : forwarding.access->hits(kAccessRulesTold)) {
+      const bool allows = rule->action == policy::AccessAction::allow;
+      out["access"].push_back({{"match", rule->to_string()}, {"action", allows ? "allow" : "block"}, {"hits", hits}});
+    }
+    for (const auto& database : {forwarding.access->countries(), forwarding.access->networks()}) {
+      if (database) out["geoip"].push_back(database->description());
+    }
+  }
+  out["dnsbl"] = nlohmann::json::array();
+  for (const auto& list : admission_.lists.tell(forwarding.admission.lists, now)) {
+    nlohmann::json one{{"name", list.name},
+                       {"state", std::string(policy::to_string(list.state))},
+                       {"questions", list.questions},
+                       {"listings", list.listings},
+                       {"failures", list.failures}};
+    if (!list.problem.empty()) one["problem"] = list.problem;
+    if (list.tested_ago.count() >= 0) one["tested_s_ago"] = list.tested_ago.count();
+    out["dnsbl"].push_back(std::move(one));
+  }
+  out["rates"] = {{"counted", admission_.rates.in_use(now)}, {"capacity", admission_.rates.capacity()}};
+  return out;
 }
 
 nlohmann::json Daemon::status() {
@@ -379,6 +426,7 @@ nlohmann::json Daemon::status() {
     const auto counter = static_cast<core::Counter>(i);
     counters[std::string(core::info(counter).name)] = sum(counter);
   }
+  out["admission"] = admission_status();
   out["upstream"]["connections"] = slots_.in_use();
   std::size_t kept = 0;
   std::set<std::string> ipv4_only, marked;
@@ -459,6 +507,7 @@ net::Awaitable<void> Daemon::shut_down() {
   admin_->stop();
   signals_.cancel();
   watch_.cancel();
+  lists_watch_.cancel();
   control_.stop();
 }
 

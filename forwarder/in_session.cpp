@@ -54,6 +54,7 @@ InSession::InSession(Pipeline& pipeline, std::shared_ptr<const Config> config, c
       id_(std::move(id)),
       log_(log),
       skipped_(policy::skipped_checks(config_->auth.exceptions, {client.address, &command_.from, {}})),
+      inspection_(pipeline.admission(), {config_, client_, command_.from, skipped_}, log_),
       authentication_(begin_authentication()),
       intake_({pipeline.means().memory, pipeline.means().disk, pipeline.means().spool, pipeline.means().metrics,
                config_->spill_above, authentication_.get()}) {}
@@ -167,6 +168,12 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
   for (const auto& known : recipients_) {
     if (core::iequals(known.address.to_string(), command.to.to_string())) co_return mail::Reply(250, {2, 1, 5}, "Ok");
   }
+  // Before the rules are looked at: whom we refuse learns nothing about who is here (RL-13).
+  const auto admitted = co_await inspection_.recipient();
+  if (auto refusal = refusal_of(admitted)) {
+    log_recipient(command.to, refusal->permanent() ? "rejected" : "deferred", *refusal, "");
+    co_return std::move(*refusal);
+  }
   policy::Route route;
   if (auto refusal = resolve(command.to, route)) {
     log_recipient(command.to, "rejected", *refusal, route.rule);
@@ -181,6 +188,13 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
   if (auto refusal = co_await check_spf(route)) {
     log_recipient(command.to, refusal->permanent() ? "rejected" : "deferred", *refusal, route.rule);
     co_return std::move(*refusal);
+  }
+  if (route.rule != kSrsRule) {  // a bounce comes once, and was not asked for
+    const auto within = co_await inspection_.rule(route);
+    if (auto refusal = refusal_of(within)) {
+      log_recipient(command.to, "deferred", *refusal, route.rule);
+      co_return std::move(*refusal);
+    }
   }
   std::vector<Target> targets;
   if (auto refusal = join_groups(route, targets)) {
@@ -215,7 +229,7 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
     leg.index = groups_[group].delivery.add_recipient(route.destinations[i]);
     recipient.legs.push_back(std::move(leg));
   }
-  if (!reverse_) reverse_.emplace(pipeline_.means().executor, *pipeline_.means().resolver, client_.address);
+  if (!reverse_) reverse_ = inspection_.reverse();
   co_return co_await settle_recipient(std::move(recipient));
 }
 
@@ -319,7 +333,24 @@ std::optional<mail::Reply> InSession::check_message() {
       }
     }
   }
+  if (is_repeating()) return refuse(554, {5, 4, 6}, "This message has been here too often: a mail loop", "loop");
   return std::nullopt;
+}
+
+// LP-04: a loop that takes our marks off. Messages without a Message-ID cannot be told from notices that are all alike.
+bool InSession::is_repeating() {
+  const auto* field = intake_.headers().first("Message-ID");
+  auto* state = pipeline_.means().admission;
+  if (state == nullptr || field == nullptr) return false;
+  const auto message_id = mail::unfold(field->value());
+  const auto body = intake_.body_hash().to_base64();
+  for (const auto& recipient : recipients_) {
+    const auto address = recipient.address.to_string();
+    auto passage = state->repeats.enter({message_id, address, body}, pipeline_.means().clock->steady());
+    if (!passage) return true;
+    passages_.push_back(std::move(passage));
+  }
+  return false;
 }
 
 // SPF, DKIM, ARC, DMARC, and what they mean. A reply when the message is refused for it.
@@ -479,7 +510,10 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
       co_return reject(refuse(550, {5, 6, 0}, "The header is malformed", "bad-header"));
   }
   size_ = intake_.size();
-  if (auto refusal = check_message()) co_return reject(std::move(*refusal));
+  if (auto refusal = check_message()) {
+    metrics.add(core::Counter::loops);
+    co_return reject(std::move(*refusal));
+  }
   if (groups_.empty()) {  // every recipient is dropped by rule
     metrics.add(core::Counter::messages_dropped);
     const mail::Reply reply(250, {2, 0, 0}, "Ok, id " + id_);
@@ -534,6 +568,7 @@ mail::Reply InSession::conclude() {
   switch (decision.answer) {
     case promise::Answer::accepted:
       metrics.add(core::Counter::messages_forwarded);
+      for (auto& passage : passages_) passage.keep();
       break;
     case promise::Answer::later:
       metrics.add(core::Counter::messages_deferred);
@@ -560,6 +595,7 @@ void InSession::log_recipient(const mail::ForwardPath& to, std::string_view stat
                           {"dkim", word_of(Method::dkim)},
                           {"dmarc", word_of(Method::dmarc)},
                           {"arc", word_of(Method::arc)},
+                          {"dnsbl", inspection_.listed_by()},
                           {"reply", reply.to_log()}});
 }
 
@@ -636,6 +672,7 @@ void InSession::log_result(const Result& result, const Leg& leg, const mail::Rep
                          {"dkim", word_of(Method::dkim)},
                          {"dmarc", word_of(Method::dmarc)},
                          {"arc", word_of(Method::arc)},
+                         {"dnsbl", inspection_.listed_by()},
                          {"quarantine", verdict_.quarantine},
                          {"forecast", forecast_},
                          {"reply", reply.to_log()},

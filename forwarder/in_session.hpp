@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "forwarder/admission.hpp"
 #include "forwarder/answer.hpp"
 #include "forwarder/authentication.hpp"
 #include "forwarder/pipeline.hpp"
@@ -59,6 +60,7 @@ class InSession final : public Transaction {
   net::Awaitable<mail::Reply> settle_recipient(Recipient recipient);
   mail::Reply accept(Recipient recipient);
   std::optional<mail::Reply> check_message();
+  bool is_repeating();
   net::Awaitable<std::optional<mail::Reply>> authenticate();
   net::Awaitable<std::optional<mail::Reply>> look_ahead();
   std::set<std::string> forwarded_domains() const;
@@ -86,9 +88,11 @@ class InSession final : public Transaction {
   std::vector<Recipient> recipients_;
   std::vector<Group> groups_;
   policy::Checks skipped_;
+  Inspection inspection_;
   std::unique_ptr<Authentication> authentication_;  // null: nothing is checked
   Intake intake_;                                   // shows it the message
   std::optional<ReverseName> reverse_;
+  std::vector<policy::Repeats::Passage> passages_;
   std::optional<auth::Results> results_;
   policy::Verdict verdict_;
   std::string_view forecast_;
