@@ -18,8 +18,8 @@ using policy::RateKind;
 using policy::Verdict;
 using Settings = policy::AdmissionSettings;
 
-// From the first RCPT on; the questions have left long before.
-constexpr core::Seconds kRcptPatience{10};
+// From the first RCPT on; the questions have left long before, and the next hop needs its time too (promise.md C.3.1).
+constexpr core::Seconds kRcptPatience{6};
 // At MAIL, where nothing else waits yet.
 constexpr core::Seconds kSenderPatience{10};
 constexpr core::Seconds kHeloPatience{10};
@@ -165,7 +165,7 @@ struct Inspection::HeloLookup {
 };
 
 Inspection::Inspection(Admission& admission, Subject subject, core::Log log)
-    : admission_(admission), subject_(std::move(subject)), log_(std::move(log)) {
+    : admission_(admission), subject_(std::move(subject)), log_(std::move(log)), helo_name_(subject_.client.helo) {
   const auto& means = admission_.means();
   const auto& settings = subject_.config->admission;
   const auto& client = subject_.client;
@@ -185,6 +185,10 @@ Inspection::Inspection(Admission& admission, Subject subject, core::Log log)
   }
   const bool wants_name = settings.rdns != Settings::Rdns::off || settings.greylist.on;
   if (wants_name) static_cast<void>(reverse());
+}
+
+Inspection::~Inspection() {
+  log_findings();
 }
 
 ReverseName Inspection::reverse() {
@@ -218,12 +222,12 @@ net::Awaitable<Verdict> Inspection::judge_client() {
   if (!verdict_) {
     co_await gather();
     verdict_ = decide();
-    log_findings(*verdict_);
+    if (refuses(*verdict_)) log_findings();
   }
   co_return *verdict_;
 }
 
-// Waits for what was asked.
+// Waits for what was asked, as far as it may decide.
 net::Awaitable<void> Inspection::gather() {
   const auto deadline = core::Deadline::after(kRcptPatience);
   const auto* visit = visit_of(subject_.client);
@@ -244,14 +248,22 @@ net::Awaitable<void> Inspection::gather() {
   std::ranges::sort(listings_, [&](const auto& a, const auto& b) {
     return std::pair(place(a), a.subject) < std::pair(place(b), b.subject);
   });
-  while (helo_ && !helo_->result) {
+  const auto& settings = subject_.config->admission;
+  while (helo_ && !helo_->result && settings.helo == Settings::Helo::reject) {
     if (!co_await helo_->changed.wait(deadline)) break;
   }
-  const auto& settings = subject_.config->admission;
-  if (settings.rdns == Settings::Rdns::off || skips(Check::rdns)) co_return;
+  const bool decides = settings.rdns == Settings::Rdns::defer || settings.rdns == Settings::Rdns::reject;
+  if (!decides || skips(Check::rdns)) co_return;
   auto name = reverse();
   static_cast<void>(co_await name.wait(deadline));
-  rdns_ = policy::find_rdns_fault(settings, name.result(), subject_.client.address, subject_.client.helo);
+}
+
+policy::RdnsFinding Inspection::rdns_fault() const {
+  const auto& settings = subject_.config->admission;
+  const auto* visit = visit_of(subject_.client);
+  const auto& name = visit != nullptr ? visit->reverse : own_reverse_;
+  if (settings.rdns == Settings::Rdns::off || skips(Check::rdns) || !name) return {};
+  return policy::find_rdns_fault(settings, name->result(), subject_.client.address, subject_.client.helo);
 }
 
 Verdict Inspection::decide() {
@@ -261,28 +273,32 @@ Verdict Inspection::decide() {
   if (visit != nullptr && visit->access.blocked() && !skips(Check::access))
     return policy::refuse_access(client.address);
   auto verdict = policy::decide_dnsbl(settings, client.address, listings_);
-  if (!refuses(verdict)) verdict = policy::decide_rdns(settings, rdns_);
+  if (!refuses(verdict)) verdict = policy::decide_rdns(settings, rdns_fault());
   if (!refuses(verdict) && helo_) {
     verdict = policy::decide_helo(settings, helo_->result.value_or(policy::HeloResult::unknown), client.helo);
   }
   return verdict;
 }
 
-// One event a transaction: what was found about the client, and what came of it.
-void Inspection::log_findings(const Verdict& verdict) const {
-  const auto& settings = subject_.config->admission;
+// One event a transaction: what was found about the client, and what came of it. Of one that is let in when the
+// transaction is over: what nobody waited for is known by then.
+void Inspection::log_findings() {
+  if (std::exchange(logged_, true) || !verdict_) return;
+  const auto& verdict = *verdict_;
   const auto* visit = visit_of(subject_.client);
   const auto& kept = visit != nullptr ? visit->reverse : own_reverse_;
-  const bool rdns = settings.rdns != Settings::Rdns::off && kept.has_value();
-  std::string_view word = rdns ? policy::to_string(kept->result().state) : "";
-  if (rdns_.cause == "helo-mismatch") word = rdns_.cause;
+  const auto fault = rdns_fault();
+  std::string_view rdns = fault.cause;
+  if (rdns.empty() && kept && subject_.config->admission.rdns != Settings::Rdns::off) {
+    rdns = policy::to_string(kept->result().state);
+  }
   log_.info("admission",
             {{"client_ip", subject_.client.address.to_string()},
-             {"helo", subject_.client.helo},
+             {"helo", helo_name_},
              {"access", access_of(subject_.client)},
              {"dnsbl", listed_by()},
              {"dnsbl_score", policy::dnsbl_score(listings_)},
-             {"rdns", word},
+             {"rdns", rdns},
              {"ptr", kept ? kept->name() : std::string()},
              {"helo_check", helo_ ? policy::to_string(helo_->result.value_or(policy::HeloResult::unknown)) : ""},
              {"action", !refuses(verdict)                      ? "accept"

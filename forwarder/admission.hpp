@@ -77,6 +77,8 @@ class Inspection {
   };
   // Asks at once what will be wanted at RCPT.
   Inspection(Admission& admission, Subject subject, core::Log log);
+  ~Inspection();
+  Inspection(const Inspection&) = delete;
 
   // RCPT, before the rules are looked at. Counts the recipient.
   net::Awaitable<policy::Verdict> recipient();
@@ -93,19 +95,21 @@ class Inspection {
   net::Awaitable<policy::Verdict> judge_client();
   net::Awaitable<void> gather();
   policy::Verdict decide();
-  void log_findings(const policy::Verdict& verdict) const;
+  policy::RdnsFinding rdns_fault() const;
+  void log_findings();
   bool skips(policy::Check check) const { return subject_.skipped.has(check); }
 
   Admission& admission_;
   Subject subject_;
   core::Log log_;
+  const std::string helo_name_;  // the client's may be another one when the transaction is over
   std::shared_ptr<Blocklists::Inquiry> domain_lists_;
   struct HeloLookup;
   std::shared_ptr<HeloLookup> helo_;
   std::optional<ReverseName> own_reverse_;  // without a visit to keep it
   std::vector<policy::DnsblFinding> listings_;
-  policy::RdnsFinding rdns_;
   std::optional<policy::Verdict> verdict_;  // about the client; the same for all recipients
+  bool logged_ = false;
 };
 
 }  // namespace forwarder

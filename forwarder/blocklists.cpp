@@ -15,7 +15,7 @@ using policy::Listing;
 using State = policy::ZoneHealth::State;
 
 // For all questions about one client together, the self-tests of new zones included.
-constexpr core::Seconds kPatience{10};
+constexpr core::Seconds kPatience{6};
 
 void note_news(const core::Log& log, const DnsblZone& zone, policy::ZoneHealth& health, core::Metrics& metrics,
                core::Steady::time_point now) {

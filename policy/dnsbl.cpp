@@ -18,7 +18,7 @@ bool in(const DnsblZone::Range& range, const core::IpAddress& ip) {
   return range.first <= ip && ip <= range.last;
 }
 
-// 127.255.255.0/24: the resolver is refused (RFC-less, but every large list does so); 127.0.0.0 and .1 are no listings
+// 127.255.255.0/24: the resolver is refused (no RFC says so, every large list does); 127.0.0.0 and .1 are no listings
 // (RFC 5782 §2.1); and what is outside of 127.0.0.0/8 comes from a parked domain or a captive portal.
 bool is_trouble(const core::IpAddress& ip) {
   if (ip.is_v6() || octet(ip, 0) != 127) return true;

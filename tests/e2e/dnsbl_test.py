@@ -72,7 +72,7 @@ class Dnsbl(Case):
         self.assertReply(self.offer(CLEAN), 250)
         entry = self.daemon.wait_log(event="recipient", status="rejected")[0]
         self.assertEqual((entry["dnsbl"], entry["client_ip"]), ("zen, bar", LISTED))
-        self.assertEqual(self.daemon.log(event="admission", client_ip=CLEAN)[0]["dnsbl"], "")
+        self.assertEqual(self.daemon.wait_log(event="admission", client_ip=CLEAN)[0]["dnsbl"], "")
         # No next hop has heard of the listed client (promise.md C.3.1).
         self.assertEqual(len(self.behind.sessions), 1)
         self.assertEqual(self.state("zen")["state"], "good")
@@ -88,7 +88,7 @@ class Dnsbl(Case):
         self.serve(ZEN, BAR, WHITELIST, policy={"dnsbl_threshold": 1})
         self.assertReply(self.offer(LISTED), 554, "5.7.1", "dnsbl")
         self.assertReply(self.offer(WHITE), 250)
-        self.assertEqual(self.daemon.log(event="admission", client_ip=WHITE)[0]["dnsbl_score"], 0)
+        self.assertEqual(self.daemon.wait_log(event="admission", client_ip=WHITE)[0]["dnsbl_score"], 0)
         self.daemon.settings["policy"]["dnsbl_threshold"] = 3
         self.daemon.write_config()
         self.assertEqual(self.daemon.run("reload").returncode, 0)

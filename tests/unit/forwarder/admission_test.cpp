@@ -129,6 +129,7 @@ class AdmissionTest : public ::testing::Test {
     auto refused = way("mail", run(admission_.mail(config_, client_, command)));
     if (!refused.stage.empty()) return refused;
     const auto skipped = policy::skipped_checks(config_->auth.exceptions, {client_.address, &sender_, {}});
+    inspection_.reset();
     inspection_.emplace(admission_, forwarder::Inspection::Subject{config_, client_, sender_, skipped}, log_);
     return {};
   }
@@ -347,6 +348,20 @@ TEST_F(AdmissionTest, ReverseDnsDecidesAtRcpt) {
   EXPECT_EQ(all("").stage, "");
 }
 
+TEST_F(AdmissionTest, NobodyWaitsForWhatIsOnlyWrittenDown) {
+  config_->admission.rdns = Settings::Rdns::warn;
+  config_->admission.helo = Settings::Helo::warn;
+  resolver_.delay = 300ms;
+  const auto begin = core::Steady::now();
+  EXPECT_EQ(all("").stage, "");
+  EXPECT_LT(core::Steady::now() - begin, 250ms);
+  context_.restart();
+  context_.run();
+  inspection_.reset();
+  EXPECT_THAT(sink_.lines, HasSubstr("\"rdns\":\"missing\""));
+  EXPECT_THAT(sink_.lines, HasSubstr("\"helo_check\":\"unresolvable\""));
+}
+
 TEST_F(AdmissionTest, HeloDecidesAtRcpt) {
   config_->admission.helo = Settings::Helo::reject;
   EXPECT_EQ(all("").reason, "helo");
@@ -357,6 +372,7 @@ TEST_F(AdmissionTest, HeloDecidesAtRcpt) {
   EXPECT_EQ(all("").enhanced, "5.7.1");
   config_->admission.helo = Settings::Helo::warn;
   EXPECT_EQ(all("").stage, "");
+  inspection_.reset();
   EXPECT_THAT(sink_.lines, HasSubstr("\"helo_check\":\"malformed\""));
   config_->admission.helo = Settings::Helo::reject;
   exception("sender.test", {Check::helo});
