@@ -1,5 +1,7 @@
 """Loops end with 554 5.4.6: two instances that point at each other (LP-02), a route to ourselves (§6.3), and aliases that
 never were loaded (LP-03)."""
+import json
+
 from lib.case import Case, main, message
 
 A = 'name = "a.test"\n[[rule]]\naddress = "user"\nto = ["user@b.test"]\n'
@@ -24,6 +26,10 @@ class Loops(Case):
         self.assertReply(final, 554, "5.4.6")
         refused = first.log(event="delivery") + second.log(event="delivery")
         self.assertLessEqual(len(refused), 3)
+        counters = [json.loads(one.run("status", "--json").stdout)["counters"] for one in (first, second)]
+        # Through the first, through the second, and back at the first it ends.
+        self.assertLessEqual(sum(c["messages_accepted_total"] for c in counters), 3)
+        self.assertEqual(sum(c["messages_forwarded_total"] for c in counters), 0)
 
     def test_route_to_ourselves(self):
         onward = self.onward(start=False)
