@@ -336,6 +336,7 @@ nlohmann::json Daemon::reload() {
   }
   const auto& access = fresh->forwarding.access;
   if (access && config_->forwarding.access) access->inherit_hits(*config_->forwarding.access);
+  static_cast<void>(admission_.lists.tell(fresh->forwarding.admission.lists, clock_.steady()));  // forgets the others
   config_ = fresh;
   certificates_seen_ = state_of(config_->tls_files);
   memory_.set_limit(fresh->limits.memory);

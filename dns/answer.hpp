@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,9 @@ struct Mx {
   std::string host;  // lower case, without trailing dot; "" is the null MX (RFC 7505)
   friend bool operator==(const Mx&, const Mx&) = default;
 };
+
+// Answer::error of a question that our own resolver did not ask, because too many are under way (DN-06).
+inline constexpr std::string_view kTooManyInFlight = "too many questions in flight";
 
 struct Answer {
   Status status = Status::failure;

@@ -100,6 +100,8 @@ net::Awaitable<void> Blocklists::run(Means means, core::Log log, std::shared_ptr
   for (auto& asked : questions) {
     const auto& zone = zones[asked.zone];
     const auto* answer = lookup.ask(asked.question);
+    // A flood of clients must not look like a list that is dead.
+    if (answer != nullptr && answer->error == dns::kTooManyInFlight) continue;
     const auto listing = answer != nullptr ? policy::judge_listing(zone, *answer) : Listing::silent;
     const auto now = means.clock->steady();
     if (listing == Listing::silent || listing == Listing::wrong) means.metrics->add(core::Counter::dnsbl_failures);
@@ -141,6 +143,8 @@ net::Awaitable<void> Blocklists::test_zones(Means means, core::Log log, std::sha
       const auto* answer = lookup.ask(question);
       answers.push_back(answer != nullptr ? *answer : dns::Answer());
     }
+    const auto not_asked = [](const dns::Answer& answer) { return answer.error == dns::kTooManyInFlight; };
+    if (std::ranges::any_of(answers, not_asked)) continue;
     const auto now = means.clock->steady();
     const bool news = means.health->note_test(zone, policy::self_test_problem(zone, answers), now);
     if (news) note_news(log, zone, *means.health, *means.metrics, now);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <functional>
-#include <set>
+#include <iterator>
 
 #include "core/text.hpp"
 
@@ -46,28 +46,84 @@ AccessRules::AccessRules(std::vector<AccessRule> rules, std::shared_ptr<const Ge
       countries_(std::move(countries)),
       networks_(std::move(networks)),
       hits_(std::make_unique<std::atomic<std::uint64_t>[]>(rules_.size())) {
-  std::set<unsigned, std::greater<>> four, six;
+  std::vector<const AccessRule*> four, six;
   for (std::size_t i = 0; i < rules_.size(); ++i) {
     const auto& match = rules_[i].match;
     if (const auto* prefix = std::get_if<core::Prefix>(&match)) {
-      prefixes_.try_emplace(*prefix, i);
-      (prefix->address.is_v6() ? six : four).insert(prefix->length);
+      (prefix->address.is_v6() ? six : four).push_back(&rules_[i]);
     } else if (const auto* as = std::get_if<AccessRule::AsNumber>(&match)) {
       as_numbers_.try_emplace(as->number, i);
     } else {
       country_codes_.try_emplace(std::get<AccessRule::Country>(match).code, i);
     }
   }
-  lengths4_.assign(four.begin(), four.end());
-  lengths6_.assign(six.begin(), six.end());
+  stretches4_ = flatten(std::move(four));
+  stretches6_ = flatten(std::move(six));
+}
+
+AccessRules::Bits AccessRules::bits_of(const core::IpAddress& ip) {
+  Bits bits;
+  for (const char c : ip.bytes()) {
+    bits.high = bits.high << 8 | bits.low >> 56;
+    bits.low = bits.low << 8 | static_cast<unsigned char>(c);
+  }
+  return bits;
+}
+
+// The first address behind the prefix; all zero behind the last one there is.
+AccessRules::Bits AccessRules::behind(const core::Prefix& prefix) {
+  auto bits = bits_of(prefix.address);
+  const unsigned host = (prefix.address.is_v6() ? 128 : 32) - prefix.length;
+  if (host == 128) return {};
+  if (host >= 64) {
+    bits.high += std::uint64_t{1} << (host - 64);
+    return bits;
+  }
+  bits.low += std::uint64_t{1} << host;
+  if (bits.low == 0) ++bits.high;
+  return bits;
+}
+
+// Prefixes lie inside one another or apart. In the order of their addresses, outer ones first, each begins a stretch,
+// and where it ends the one around it goes on.
+std::vector<AccessRules::Stretch> AccessRules::flatten(std::vector<const AccessRule*> rules) {
+  const auto prefix = [](const AccessRule* rule) -> const core::Prefix& { return std::get<core::Prefix>(rule->match); };
+  std::ranges::sort(rules, [&](const AccessRule* a, const AccessRule* b) {
+    const auto& one = prefix(a);
+    const auto& other = prefix(b);
+    if (one.address != other.address) return one.address < other.address;
+    if (one.length != other.length) return one.length < other.length;
+    return std::less<>()(a, b);  // of equal ones the first of the file
+  });
+  std::vector<Stretch> out;
+  const auto begin = [&](Bits first, const AccessRule* rule) {
+    if (!out.empty() && out.back().first == first) out.pop_back();
+    out.push_back({first, rule});
+  };
+  std::vector<const AccessRule*> around;  // the prefixes that are open, the innermost last
+  const auto close_until = [&](std::optional<Bits> next) {
+    while (!around.empty()) {
+      const auto end = behind(prefix(around.back()));
+      if (next && (end == Bits{} || end > *next)) return;
+      around.pop_back();
+      if (end != Bits{}) begin(end, around.empty() ? nullptr : around.back());
+    }
+  };
+  for (const auto* rule : rules) {
+    const auto first = bits_of(prefix(rule).address);
+    close_until(first);
+    if (!around.empty() && prefix(around.back()) == prefix(rule)) continue;
+    begin(first, rule);
+    around.push_back(rule);
+  }
+  close_until(std::nullopt);
+  return out;
 }
 
 const AccessRule* AccessRules::find_prefix(const core::IpAddress& ip) const {
-  for (const auto length : ip.is_v6() ? lengths6_ : lengths4_) {
-    const auto found = prefixes_.find(core::Prefix{ip.masked(length), length});
-    if (found != prefixes_.end()) return &rules_[found->second];
-  }
-  return nullptr;
+  const auto& stretches = ip.is_v6() ? stretches6_ : stretches4_;
+  const auto after = std::ranges::upper_bound(stretches, bits_of(ip), {}, &Stretch::first);
+  return after == stretches.begin() ? nullptr : std::prev(after)->rule;
 }
 
 AccessRules::Decision AccessRules::find(const core::IpAddress& client) const {

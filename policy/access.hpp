@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -68,16 +69,23 @@ class AccessRules {
   const std::shared_ptr<const GeoDatabase>& networks() const { return networks_; }
 
  private:
-  struct PrefixHash {
-    std::size_t operator()(const core::Prefix& prefix) const noexcept {
-      return std::hash<core::IpAddress>()(prefix.address) * 131 + prefix.length;
-    }
+  // An address as a number, so that stretches of them can be reckoned with.
+  struct Bits {
+    std::uint64_t high = 0, low = 0;
+    friend auto operator<=>(const Bits&, const Bits&) = default;
   };
+  // From `first` to where the next one begins, this rule decides (null: none).
+  struct Stretch {
+    Bits first;
+    const AccessRule* rule = nullptr;
+  };
+  static Bits bits_of(const core::IpAddress& ip);
+  static Bits behind(const core::Prefix& prefix);
+  static std::vector<Stretch> flatten(std::vector<const AccessRule*> rules);
   const AccessRule* find_prefix(const core::IpAddress& ip) const;
 
   const std::vector<AccessRule> rules_;
-  std::unordered_map<core::Prefix, std::size_t, PrefixHash> prefixes_;
-  std::vector<unsigned> lengths4_, lengths6_;  // in use, longest first
+  std::vector<Stretch> stretches4_, stretches6_;
   std::unordered_map<std::uint32_t, std::size_t> as_numbers_;
   std::unordered_map<std::string, std::size_t> country_codes_;
   std::shared_ptr<const GeoDatabase> countries_, networks_;

@@ -295,6 +295,18 @@ TEST_F(AdmissionTest, DN_09_ARefusedResolverIsNoListing) {
   EXPECT_EQ(state_.lists.state(config_->admission.lists[0], clock_.steady()), policy::ZoneHealth::State::broken);
 }
 
+TEST_F(AdmissionTest, DN_09_AFloodOfOurOwnIsNoFaultOfTheList) {
+  list("zen");
+  EXPECT_EQ(all("").stage, "");
+  dns::Answer refused;
+  refused.error = dns::kTooManyInFlight;
+  for (int i = 0; i < 5; ++i) {
+    dns().add("7.2.0.192.key.zen.test", dns::Type::a, refused);
+    EXPECT_EQ(all("").stage, "");
+  }
+  EXPECT_EQ(state_.lists.state(config_->admission.lists[0], clock_.steady()), policy::ZoneHealth::State::good);
+}
+
 TEST_F(AdmissionTest, ListsOfNamesAreAskedAboutHeloAndSender) {
   list("dbl", 1, DnsblZone::Kind::domain);
   dns().add_a("bad.test.key.dbl.test", "127.0.1.2");

@@ -6,12 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "core/clock.hpp"
+#include "core/random.hpp"
 
 namespace {
 
@@ -73,6 +75,48 @@ TEST_F(AccessTest, TheLongestPrefixWins) {
   EXPECT_EQ(who(rules, "2001:db8:1::1"), "2001:db8:1::/48");
   EXPECT_EQ(who(rules, "2001:db9::1"), "") << "an IPv4 rule says nothing of IPv6";
   EXPECT_EQ(who(rules, "::ffff:192.0.2.1"), "192.0.2.0/24");
+}
+
+// Against the plain definition: of all rules that match, the one with the longest prefix, the first of these.
+TEST_F(AccessTest, LongestPrefixesAgainstTheDefinition) {
+  core::SeededRandom random(11);
+  const auto address = [&](bool six) {
+    if (!six) {
+      return core::IpAddress::v4({static_cast<std::uint8_t>(random.below(3) == 0 ? 255 : random.below(2)),
+                                  static_cast<std::uint8_t>(random.below(2) * 255),
+                                  static_cast<std::uint8_t>(random.below(4)),
+                                  static_cast<std::uint8_t>(random.next())});
+    }
+    std::array<std::uint8_t, 16> octets{};
+    for (auto& octet : octets) octet = static_cast<std::uint8_t>(random.below(3) == 0 ? 255 : random.below(2));
+    return core::IpAddress::v6(octets);
+  };
+  for (int round = 0; round < 60; ++round) {
+    std::vector<AccessRule> list;
+    const auto count = random.below(40);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const bool six = random.below(2) == 0;
+      const auto length = static_cast<unsigned>(random.below(six ? 129 : 33));
+      list.push_back({core::Prefix{address(six).masked(length), length}, AccessAction::block});
+    }
+    const AccessRules rules(list, nullptr, nullptr);
+    for (int probe = 0; probe < 300; ++probe) {
+      auto client = address(random.below(2) == 0);
+      // Also the edges of the prefixes.
+      if (!list.empty() && probe % 3 == 0)
+        client = std::get<core::Prefix>(list[random.below(list.size())].match).address;
+      const core::Prefix* best = nullptr;
+      for (const auto& one : list) {
+        const auto& prefix = std::get<core::Prefix>(one.match);
+        if (prefix.contains(client) && (best == nullptr || prefix.length > best->length)) best = &prefix;
+      }
+      const auto decision = rules.find(client);
+      ASSERT_EQ(decision.rule != nullptr, best != nullptr) << client.to_string();
+      if (best != nullptr) {
+        ASSERT_EQ(std::get<core::Prefix>(decision.rule->match), *best) << client.to_string();
+      }
+    }
+  }
 }
 
 TEST_F(AccessTest, ThenTheAsNumberThenTheCountry) {
@@ -169,7 +213,7 @@ TEST_F(AccessTest, HitsAreCountedAndKeptOverAReload) {
   EXPECT_EQ(before.hits(10).size(), 2U);
 }
 
-// The bench prints the times (bench/access_bench.cpp); here only the growth is looked at, in look-ups of hash tables.
+// The bench prints the times (bench/access_bench.cpp); here only the growth is looked at.
 TEST_F(AccessTest, AHundredThousandRulesAreFoundAsFastAsAThousand) {
   const auto build = [](unsigned count) {
     std::vector<AccessRule> rules;
