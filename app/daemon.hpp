@@ -14,6 +14,8 @@
 
 #include "app/admin_server.hpp"
 #include "app/config.hpp"
+#include "app/mailroom.hpp"
+#include "app/queue_desk.hpp"
 #include "app/stderr_sink.hpp"
 #include "core/budget.hpp"
 #include "core/log.hpp"
@@ -63,8 +65,10 @@ class Daemon {
   void wait_for_signal();
   void watch_certificates();
   void watch_lists();
-  nlohmann::json handle(const nlohmann::json& request);
-  nlohmann::json status();
+  bool open_mailroom(int& code);
+  void staff_mailroom(const forwarder::Config& forwarding);
+  net::Awaitable<nlohmann::json> handle(nlohmann::json request);
+  net::Awaitable<nlohmann::json> status();
   nlohmann::json admission_status();
   nlohmann::json reload();
   void begin_shutdown();
@@ -87,12 +91,14 @@ class Daemon {
   smtpd::Stress stress_;
   core::SystemRandom random_;  // of the control thread
   forwarder::AdmissionState admission_{random_};
+  Mailroom mailroom_;
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
   boost::asio::steady_timer watch_{control_}, lists_watch_{control_};
   std::string certificates_seen_;  // inode, size and time of change of each TLS file
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<std::unique_ptr<Door>> doors_;
+  std::unique_ptr<QueueDesk> desk_;
   std::unique_ptr<AdminServer> admin_;
   const uid_t owner_ = ::getuid();  // who started us
   std::size_t next_unit_ = 0;

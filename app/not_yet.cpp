@@ -13,23 +13,14 @@ namespace {
 using enum NotYet::Default;
 
 constexpr std::array kTable{
-    NotYet{"delivery.handoff", "0s", on},
     NotYet{"delivery.tls", "none|opportunistic"},
     NotYet{"delivery.tls_fallback", "always", on},
     NotYet{"delivery.tls_ca_file", ""},
     NotYet{"delivery.dane", "false", on},
     NotYet{"delivery.mta_sts", "false", on},
-    NotYet{"delivery.custody", "inline"},
     NotYet{"route.tls", "none|opportunistic"},
-    NotYet{"rule.custody", "inline"},
-    NotYet{"rule.fallback", "[]"},
-    NotYet{"catch_all.custody", "inline"},
-    NotYet{"catch_all.fallback", "[]"},
-    NotYet{"queue", "{}", on},
     NotYet{"https.listen", ""},
     NotYet{"metrics.listen", "", on},
-    NotYet{"limits.ledger", "-", on},
-    NotYet{"log.activity_days", "0", on},
     NotYet{"dns.trust_ad", "never"},
 };
 

@@ -22,6 +22,7 @@
 #include "dns/resolver.hpp"
 #include "forwarder/admission.hpp"
 #include "forwarder/config.hpp"
+#include "forwarder/durable.hpp"
 #include "forwarder/engine.hpp"
 #include "forwarder/handler.hpp"
 #include "forwarder/intake.hpp"
@@ -42,6 +43,7 @@ class Pipeline final : public Handler {
     const core::Clock* clock = nullptr;
     auth::DkimLibrary* dkim_library = nullptr;
     AdmissionState* admission = nullptr;  // null: nothing is counted or remembered of clients
+    Durable* durable = nullptr;
   };
   Pipeline(Means means, std::shared_ptr<const Config> config, core::Log log);
 
@@ -54,6 +56,7 @@ class Pipeline final : public Handler {
     our_spf_.clear();
   }
 
+  const std::shared_ptr<const Config>& config() const { return config_; }
   const Means& means() const { return means_; }
   Admission& admission() { return admission_; }
   // The self-tests of block lists that are due now.
