@@ -26,7 +26,7 @@ def v2(source, port=12345, command=0x21):
 class HaProxy:
     """haproxy in TCP mode: one frontend port, one server."""
 
-    def __init__(self, server_port, options):
+    def __init__(self, server_port, options, check=""):
         self.folder = tempfile.mkdtemp(prefix="onward-haproxy-")
         self.port = free_port()
         with open(os.path.join(self.folder, "haproxy.cfg"), "w", encoding="ascii") as f:
@@ -38,10 +38,12 @@ defaults
     timeout connect 5s
     timeout client 60s
     timeout server 60s
+    timeout check 20s
 frontend mail
     bind 127.0.0.1:{self.port}
     default_backend onward
 backend onward
+    {check}
     server one 127.0.0.1:{server_port} {options}
 """)
         self.process = child.start(["/usr/sbin/haproxy", "-db", "-f", os.path.join(self.folder, "haproxy.cfg")],
@@ -106,7 +108,9 @@ class Proxy(Case):
     def test_health_checks(self):
         """LOCAL: the proxy's own connection; HAProxy sends it for its checks, and takes us as up."""
         self.serve("v2")
-        proxy = self.keep(HaProxy(self.port, "send-proxy-v2 check check-send-proxy inter 200ms fall 1 rise 1"))
+        # One that waits for our banner: a bare check resets its connection at once, and its octets may go with it.
+        proxy = self.keep(HaProxy(self.port, "send-proxy-v2 check check-send-proxy inter 1s fall 1 rise 1",
+                                  "option smtpchk EHLO proxy.test"))
         wait_until(lambda: self.daemon.log(event="proxied", local=True, client_ip="127.0.0.1"), "a health check")
         client = proxy.client().hello()
         client.quit()
