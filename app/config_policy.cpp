@@ -127,6 +127,7 @@ void read_rates(Section section, MainText& out) {
   read("unknown_recipients", nullptr);
   read("messages_per_sender_domain", &admission.messages_per_sender_domain);
   read("recipients_per_rule", &admission.recipients_per_rule);
+  read("recipients_per_destination", &admission.recipients_per_destination);
   section.finish();
 }
 

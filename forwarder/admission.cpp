@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <set>
 #include <utility>
 
 #include "auth/spf_domain.hpp"
@@ -307,6 +308,18 @@ void Inspection::log_findings() {
              {"reason", verdict.reason}});
 }
 
+// Each domain that the recipient's mail goes on to counts once.
+bool Inspection::within_destination_rates(const policy::Route& route) const {
+  const auto limit = subject_.config->admission.recipients_per_destination;
+  if (!limit.active()) return true;
+  std::set<std::string> domains;
+  for (const auto& destination : route.destinations) domains.insert(core::lower(destination.domain));
+  const auto& means = admission_.means();
+  return std::ranges::all_of(domains, [&](const std::string& domain) {
+    return means.state->rates.take(RateKind::recipients_of_destination, domain, limit, means.clock->steady());
+  });
+}
+
 net::Awaitable<Verdict> Inspection::rule(const policy::Route& route) {
   const auto& means = admission_.means();
   const auto& settings = subject_.config->admission;
@@ -316,6 +329,10 @@ net::Awaitable<Verdict> Inspection::rule(const policy::Route& route) {
       !means.state->rates.take(RateKind::recipients_of_rule, route.rule, limit, means.clock->steady())) {
     means.metrics->add(core::Counter::rate_limited);
     co_return policy::refuse_rule_rate();
+  }
+  if (!skips(Check::rate) && !within_destination_rates(route)) {
+    means.metrics->add(core::Counter::rate_limited);
+    co_return policy::refuse_destination_rate();
   }
   if (!settings.greylist.on || skips(Check::greylist)) co_return Verdict();
   auto name = reverse();

@@ -5,8 +5,8 @@
 // The order of things: when a client connects, access rules decide, and the block lists are asked. At MAIL the message
 // counts for its rates and the sender's domain is looked at, the rest of the questions leave. At RCPT, before the rules
 // are looked at and before any next hop hears of the client (promise.md C.3.1), the answers are awaited and decide: a
-// client that is refused learns nothing about which addresses exist. Then, for a recipient that does, the rule's rate
-// and greylisting.
+// client that is refused learns nothing about which addresses exist. Then, for a recipient that does, the rates of the
+// rule and of its destinations, and greylisting.
 //
 // Threads: an Admission, its visits and inspections live on one shard; AdmissionState is shared and thread-safe.
 #pragma once
@@ -95,6 +95,7 @@ class Inspection {
   net::Awaitable<policy::Verdict> judge_client();
   net::Awaitable<void> gather();
   policy::Verdict decide();
+  bool within_destination_rates(const policy::Route& route) const;
   policy::RdnsFinding rdns_fault() const;
   void log_findings();
   bool skips(policy::Check check) const { return subject_.skipped.has(check); }

@@ -149,6 +149,11 @@ Verdict refuse_rule_rate() {
   return refuse(450, {4, 7, 1}, "Too many messages for this recipient, try again later", "rate");
 }
 
+// Names nothing: where mail goes on to is the recipient's secret.
+Verdict refuse_destination_rate() {
+  return refuse(450, {4, 7, 1}, "Too many messages for this recipient's destination, try again later", "rate");
+}
+
 Verdict refuse_greylisted(core::Milliseconds left) {
   const auto seconds = std::chrono::ceil<core::Seconds>(left).count();
   return refuse(450, {4, 7, 1}, "We do not know you yet, try again in " + std::to_string(seconds) + " s", "greylist");

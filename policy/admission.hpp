@@ -24,7 +24,8 @@ struct AdmissionSettings {
   } rdns_causes;
   enum class Helo { off, warn, reject } helo = Helo::off;
   enum class Sender { off, reject } sender_domain = Sender::off;
-  RateLimit messages_per_client, recipients_per_client, messages_per_sender_domain, recipients_per_rule;
+  RateLimit messages_per_client, recipients_per_client, messages_per_sender_domain;
+  RateLimit recipients_per_rule, recipients_per_destination;
   GreylistSettings greylist;
 };
 
@@ -59,6 +60,7 @@ Verdict refuse_messages_rate(const core::IpAddress& client);
 Verdict refuse_recipients_rate(const core::IpAddress& client);
 Verdict refuse_sender_rate(std::string_view domain);
 Verdict refuse_rule_rate();
+Verdict refuse_destination_rate();
 Verdict refuse_greylisted(core::Milliseconds left);
 
 }  // namespace policy

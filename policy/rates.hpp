@@ -1,7 +1,7 @@
-// How much a client, a sender or a rule may do in a time (interface.md [policy] rate, §6.13). Token buckets in the form
-// of GCRA (ITU-T I.371): of each key only the moment is kept at which its bucket will be full again, so that an entry
-// is 16 octets, a bucket that is full is the same as none, and the state goes on being right when a reload changes the
-// limits. Bounded (policy/bounded_table.hpp), O(1), shared by all shards, thread-safe.
+// How much a client, a sender, a rule or a destination may do in a time (interface.md [policy] rate, §6.13). Token
+// buckets in the form of GCRA (ITU-T I.371): of each key only the moment is kept at which its bucket will be full
+// again, so that an entry is 16 octets, a bucket that is full is the same as none, and the state goes on being right
+// when a reload changes the limits. Bounded (policy/bounded_table.hpp), O(1), shared by all shards, thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@ enum class RateKind : std::uint8_t {
   recipients_of_client,
   messages_of_sender_domain,  // key: lower case
   recipients_of_rule,         // key: policy::Route::rule
+  recipients_of_destination,  // key: the destination's domain, lower case
 };
 
 class Rates {

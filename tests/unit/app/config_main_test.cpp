@@ -333,6 +333,7 @@ TEST(MainText, admission_by_default) {
   EXPECT_EQ(admission.recipients_per_client, (policy::RateLimit{600, std::chrono::seconds(60)}));
   EXPECT_FALSE(admission.messages_per_sender_domain.active());
   EXPECT_FALSE(admission.recipients_per_rule.active());
+  EXPECT_FALSE(admission.recipients_per_destination.active());
   EXPECT_FALSE(admission.greylist.on);
 }
 
@@ -357,7 +358,7 @@ rdns = "defer"
 rdns_causes = ["helo-mismatch"]
 helo = "reject"
 sender_domain = "off"
-rate = { messages_per_ip = "5/s", recipients_per_ip = "off", unknown_recipients = "7/session", messages_per_sender_domain = "8/h", recipients_per_rule = "9/d" }
+rate = { messages_per_ip = "5/s", recipients_per_ip = "off", unknown_recipients = "7/session", messages_per_sender_domain = "8/h", recipients_per_rule = "9/d", recipients_per_destination = "10/min" }
 greylist = { mode = "on", delay = "1m", keep = "2d" }
 )"));
   EXPECT_EQ(lines(parsed.report.errors), "");
@@ -385,6 +386,7 @@ greylist = { mode = "on", delay = "1m", keep = "2d" }
   EXPECT_EQ(parsed.text.config.smtp.unknown_recipients, 7U);
   EXPECT_EQ(admission.messages_per_sender_domain, (policy::RateLimit{8, std::chrono::seconds(3600)}));
   EXPECT_EQ(admission.recipients_per_rule, (policy::RateLimit{9, std::chrono::seconds(86400)}));
+  EXPECT_EQ(admission.recipients_per_destination, (policy::RateLimit{10, std::chrono::seconds(60)}));
   EXPECT_TRUE(admission.greylist.on);
   EXPECT_EQ(admission.greylist.delay, std::chrono::minutes(1));
   EXPECT_EQ(admission.greylist.keep, std::chrono::hours(48));

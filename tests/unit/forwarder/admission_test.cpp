@@ -134,10 +134,12 @@ class AdmissionTest : public ::testing::Test {
     return {};
   }
   Way rcpt() { return way("rcpt", run(inspection_->recipient())); }
-  Way rule(const std::string& name = "a.test/x", std::optional<policy::RateLimit> rate = std::nullopt) {
+  Way rule(const std::string& name = "a.test/x", std::optional<policy::RateLimit> rate = std::nullopt,
+           std::initializer_list<std::string_view> destinations = {}) {
     policy::Route route;
     route.rule = name;
     route.rate = rate;
+    for (const auto text : destinations) route.destinations.push_back(*mail::parse_mailbox(text, mail::Utf8::yes));
     return way("rule", run(inspection_->rule(route)));
   }
   Way all(const std::string& sender = "a@sender.test") {
@@ -476,6 +478,24 @@ TEST_F(AdmissionTest, RecipientsSenderDomainsAndRules) {
   exception("192.0.2.7", {Check::rate});
   EXPECT_EQ(all("b@one.test").stage, "");
   EXPECT_EQ(rule("x/2", policy::RateLimit{2, 60s}).stage, "");
+}
+
+// Nobody floods one mailbox provider through us: all rules that lead there share the bucket. Its name is not told.
+TEST_F(AdmissionTest, Destinations) {
+  config_->admission.recipients_per_destination = {2, 60s};
+  EXPECT_EQ(all().stage, "");
+  EXPECT_EQ(rule("x/1", {}, {"a@one.test", "b@ONE.test"}).stage, "") << "one domain counts once";
+  EXPECT_EQ(rule("x/2", {}, {"a@one.test"}).stage, "");
+  const auto way = rule("x/3", {}, {"c@One.test"});
+  EXPECT_EQ(way.code, 450);
+  EXPECT_EQ(way.enhanced, "4.7.1");
+  EXPECT_EQ(way.reason, "rate");
+  EXPECT_THAT(way.text, Not(HasSubstr("one.test")));
+  EXPECT_EQ(rule("x/3", {}, {"c@two.test"}).stage, "");
+  EXPECT_EQ(rule("x/3", {}, {"c@two.test", "a@one.test"}).reason, "rate") << "of several destinations, each";
+  exception("192.0.2.7", {Check::rate});
+  EXPECT_EQ(all().stage, "");
+  EXPECT_EQ(rule("x/3", {}, {"c@one.test"}).stage, "");
 }
 
 TEST_F(AdmissionTest, Greylisting) {
