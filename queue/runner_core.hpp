@@ -76,7 +76,8 @@ class Runner::Core : public std::enable_shared_from_this<Core> {
   }
   // This hop may have something: it is looked at soon; "": any hop.
   void want(const std::string& hop);
-  void flight_ended();
+  std::uint64_t take_off(std::shared_ptr<const Work> work, Kind kind);
+  void flight_ended(std::uint64_t number);
   void landed(const Work& work, const Outcomes& outcomes);
   void forget_hops();
   std::size_t room() const;
@@ -109,7 +110,8 @@ class Runner::Core : public std::enable_shared_from_this<Core> {
     Time decided = 0;  // when overdue recipients were last looked for
   };
   std::map<std::string, HopState, std::less<>> hops_;
-  std::map<Epoch, Flight> flights_;
+  std::map<std::uint64_t, Flight> flights_;  // several may share a lease: what a put has leased for several hops
+  std::uint64_t last_flight_ = 0;
   std::size_t unsettled_ = 0;
   std::set<std::string> wanted_;  // hops to be looked at first
   bool round_wanted_ = true;
