@@ -247,6 +247,21 @@ class Admission(Case):
         self.assertReply(self.offer(rcpt="free@fwd.test"), 450, "4.7.1", "rate")  # the seventh message of good.test
         self.assertReply(self.offer(sender="a@address.test", rcpt="free@fwd.test"), 250)
 
+    def test_rates_of_destinations(self):
+        """All rules that lead to one domain share its rate, also when the queue takes the message; others go on."""
+        rules = ('name = "fwd.test"\n[[rule]]\naddress = "alice"\nto = ["alice@inbox.test"]\n'
+                 '[[rule]]\naddress = "bob"\nto = ["bob@INBOX.test"]\ncustody = "queue"\n'
+                 '[[rule]]\naddress = "carol"\nto = ["carol@corp.test"]\n')
+        self.serve(domains={"fwd.toml": rules}, policy={"rate": {
+            "messages_per_ip": "off", "recipients_per_ip": "off", "recipients_per_destination": "2/h"}})
+        self.assertReply(self.offer(rcpt="alice@fwd.test"), 250)
+        self.assertReply(self.offer(rcpt="bob@fwd.test"), 250)
+        reply = self.offer(NONAME, rcpt="alice@fwd.test")
+        self.assertReply(reply, 450, "4.7.1", "rate")
+        self.assertNotIn("inbox", reply.text)
+        self.assertReply(self.offer(rcpt="bob@fwd.test"), 450, "4.7.1", "rate")
+        self.assertReply(self.offer(rcpt="carol@fwd.test"), 250)
+
     def test_greylisting(self):
         self.serve(policy={"greylist": {"mode": "on", "delay": "1s", "keep": "1d"}})
         first = self.offer()
