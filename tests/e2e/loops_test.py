@@ -12,8 +12,10 @@ B = 'name = "b.test"\n[[rule]]\naddress = "user"\nto = ["user@a.test"]\n'
 class Loops(Case):
     def test_two_forwarders_at_each_other(self):
         """LP-02: at most two transits."""
-        first = self.onward(start=False, domains={"a.toml": A})
-        second = self.onward({"hostname": "mx.second.test", "srs": {"domain": "srs2.test"}}, start=False, domains={"b.toml": B})
+        soon = {"delivery": {"rcpt_patience": "3s"}}  # the RCPTs go round until the first of them is tired of waiting
+        first = self.onward(soon, start=False, domains={"a.toml": A})
+        second = self.onward({**soon, "hostname": "mx.second.test", "srs": {"domain": "srs2.test"}}, start=False,
+                             domains={"b.toml": B})
         second.write("keys/srs.secrets", "another-secret-of-the-second\n")
         for one, other, domain in ((first, second, "b.test"), (second, first, "a.test")):
             one.settings["route"] = [{"domain": domain, "via": [f"127.0.0.1:{other.port}"]}]
