@@ -48,6 +48,7 @@ queue::Activity Record::row(std::string_view status, const mail::Reply& reply) c
   row.dkim = word_of(Method::dkim);
   row.dmarc = word_of(Method::dmarc);
   row.arc = word_of(Method::arc);
+  row.dnsbl = dnsbl_;
   row.reply = reply.to_log();
   return row;
 }
@@ -67,6 +68,7 @@ void Record::recipient(const mail::ForwardPath& to, std::string_view status, con
                           {"dkim", word_of(Method::dkim)},
                           {"dmarc", word_of(Method::dmarc)},
                           {"arc", word_of(Method::arc)},
+                          {"dnsbl", dnsbl_},
                           {"reply", reply.to_log()}});
   if (activity_ == nullptr) return;
   auto written = row(status, reply);
@@ -96,6 +98,7 @@ void Record::delivery(const Leg& leg, const mail::Reply& reply) const {
                          {"dkim", word_of(Method::dkim)},
                          {"dmarc", word_of(Method::dmarc)},
                          {"arc", word_of(Method::arc)},
+                         {"dnsbl", dnsbl_},
                          {"quarantine", quarantine_},
                          {"forecast", forecast_},
                          {"reply", reply.to_log()},
