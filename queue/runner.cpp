@@ -424,6 +424,9 @@ void Runner::set_settings(RunnerSettings settings) {
 void Runner::forgive() {
   core_->forgive();
 }
+void Runner::quiesce() {
+  core_->stop();
+}
 Awaitable<std::size_t> Runner::drain(core::Deadline deadline) {
   return core_->drain(deadline);
 }

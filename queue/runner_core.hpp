@@ -14,7 +14,7 @@
 
 namespace queue {
 
-// Wakes the one coroutine that waits; early notices are remembered.
+// Wakes the one coroutine that waits (never two at once); early notices are remembered.
 class Bell {
  public:
   explicit Bell(boost::asio::any_io_executor executor) : timer_(std::move(executor)) {}
