@@ -94,11 +94,22 @@ void Attempt::give_back() {
   wake_.notify();
 }
 
+void Attempt::hurry() {
+  hurried_ = true;
+  changed.notify();
+  leave_when_hurried();
+}
+
+// There is nothing to wait for, whatever a silent host keeps it from ending.
+void Attempt::leave_when_hurried() {
+  if (hurried_ && abandoned_ && wish_ != Wish::dot) pass_ = {};
+}
+
 void Attempt::abandon() {
   abandoned_ = true;
   // After the dot the answer is still worth having: it is journalled, and nobody else may be tried before it (I4).
   if (!dot_sent && upstream_) upstream_->stream->cancel();
-  if (wish_ != Wish::dot) pass_ = {};  // there is nothing to wait for, whatever a silent host keeps it from ending
+  leave_when_hurried();
   turn_->notify();
   wake_.notify();
 }

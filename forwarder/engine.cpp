@@ -45,10 +45,7 @@ Engine::~Engine() {
 }
 
 void Engine::hurry() {
-  for (auto* const attempt : attempts_) {
-    attempt->hurried = true;
-    attempt->changed.notify();
-  }
+  for (auto* const attempt : attempts_) attempt->hurry();
 }
 
 void Engine::unlend(Attempt& attempt) {
@@ -130,7 +127,7 @@ void Delivery::begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtpu
 }
 
 net::Awaitable<bool> Delivery::ready(core::Deadline deadline) {
-  while (!attempt_->body_ready && !attempt_->hurried) {
+  while (!attempt_->body_ready && !attempt_->hurried()) {
     if (!co_await attempt_->changed.wait(deadline)) break;
   }
   co_return attempt_->body_ready;
