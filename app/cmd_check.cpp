@@ -2,11 +2,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
 #include "app/config.hpp"
+#include "app/terminal.hpp"
 
 namespace app {
 namespace {
@@ -19,13 +19,6 @@ json as_json(const std::vector<ConfigError>& problems) {
     out.push_back({{"file", p.file}, {"line", p.line}, {"key", p.key}, {"message", p.message}});
   }
   return out;
-}
-
-// Colours for people only: a terminal, and nobody who said NO_COLOR (https://no-color.org).
-std::string painted(int fd, std::string_view text, std::string_view colour) {
-  const char* no_color = std::getenv("NO_COLOR");
-  const bool plain = ::isatty(fd) == 0 || (no_color != nullptr && *no_color != '\0');
-  return plain ? std::string(text) : fmt::format("\033[{}m{}\033[0m", colour, text);
 }
 
 std::string counted(std::size_t n, std::string_view what) {

@@ -15,6 +15,23 @@ void add_common(CLI::App& command, GlobalOptions& global) {
   command.add_flag("--json", global.json, "print JSON");
 }
 
+void add_dns(CLI::App& dns, GlobalOptions& global, DnsOptions& options, std::function<int()>& action) {
+  dns.require_subcommand(1);
+  auto* records = dns.add_subcommand("records", "what to publish, as zone-file lines");
+  auto* check = dns.add_subcommand("check", "compare what is published with what must be there");
+  for (auto* sub : {records, check}) {
+    add_common(*sub, global);
+    sub->add_option("DOMAIN", options.domain, "a forwarded domain, or one of our own names");
+    sub->add_option("--address", options.addresses, "a public address of this machine, when it is behind NAT");
+  }
+  records->add_option("--format", options.format, "zone, json or cloudflare (for its API)")
+      ->check(CLI::IsMember({"zone", "json", "cloudflare"}))
+      ->capture_default_str();
+  check->add_flag("--all", options.all, "our own names and every forwarded domain")->excludes("DOMAIN");
+  records->callback([&] { action = [&] { return cmd_dns_records(global, options); }; });
+  check->callback([&] { action = [&] { return cmd_dns_check(global, options); }; });
+}
+
 }  // namespace
 
 int run_command_line(int argc, const char* const* argv) {
@@ -105,6 +122,9 @@ int run_command_line(int argc, const char* const* argv) {
       ->capture_default_str();
   keygen_command->add_option("--out", keygen.out, "key file; default SELECTOR.DOMAIN.pem here");
   keygen_command->callback([&] { action = [&] { return cmd_dkim_keygen(global, keygen); }; });
+
+  DnsOptions dns;
+  add_dns(*command(cli, "dns", "the records others need to find us and to believe us"), global, dns, action);
 
   try {
     cli.parse(argc, argv);

@@ -45,6 +45,13 @@ struct TryOptions {
   std::string file;  // the message; "-": standard input
 };
 
+struct DnsOptions {
+  std::string domain;  // "" : our own names
+  bool all = false;
+  std::string format = "zone";         // records: or json, cloudflare
+  std::vector<std::string> addresses;  // our public ones, behind NAT
+};
+
 int cmd_serve(const GlobalOptions& global);
 int cmd_check(const GlobalOptions& global);
 int cmd_route(const GlobalOptions& global, const RouteOptions& options);
@@ -53,6 +60,8 @@ int cmd_auth(const GlobalOptions& global, const AuthOptions& options);
 int cmd_srs_encode(const GlobalOptions& global, const std::string& address);
 int cmd_srs_decode(const GlobalOptions& global, const std::string& address);
 int cmd_dkim_keygen(const GlobalOptions& global, const KeygenOptions& options);
+int cmd_dns_records(const GlobalOptions& global, const DnsOptions& options);
+int cmd_dns_check(const GlobalOptions& global, const DnsOptions& options);
 int cmd_status(const GlobalOptions& global);
 int cmd_reload(const GlobalOptions& global);
 int cmd_drain(const GlobalOptions& global);
