@@ -126,6 +126,11 @@ int run_command_line(int argc, const char* const* argv) {
   DnsOptions dns;
   add_dns(*command(cli, "dns", "the records others need to find us and to believe us"), global, dns, action);
 
+  std::string page;
+  auto* docs = cli.add_subcommand("docs", "print a page that is made from the code")->group("");
+  docs->add_option("PAGE", page)->required()->check(CLI::IsMember({"metrics"}));
+  docs->callback([&] { action = [&] { return cmd_docs(page); }; });
+
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

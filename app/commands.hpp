@@ -62,6 +62,8 @@ int cmd_srs_decode(const GlobalOptions& global, const std::string& address);
 int cmd_dkim_keygen(const GlobalOptions& global, const KeygenOptions& options);
 int cmd_dns_records(const GlobalOptions& global, const DnsOptions& options);
 int cmd_dns_check(const GlobalOptions& global, const DnsOptions& options);
+// What is generated out of the code, for docs/ and packages: "metrics". Hidden; for developers.
+int cmd_docs(const std::string& page);
 int cmd_status(const GlobalOptions& global);
 int cmd_reload(const GlobalOptions& global);
 int cmd_drain(const GlobalOptions& global);

@@ -174,6 +174,16 @@ net::Awaitable<std::vector<DnsReport>> check_all_dns(dns::Resolver& resolver, co
   co_return out;
 }
 
+DnsSummary summarise(const std::vector<DnsReport>& reports) {
+  DnsSummary out;
+  for (const auto& report : reports) {
+    out.failures += report.worst() == CheckStatus::fail ? 1 : 0;
+    out.warnings += report.worst() == CheckStatus::warn ? 1 : 0;
+    out.score = std::min(out.score, report.score());
+  }
+  return out;
+}
+
 nlohmann::json as_json(const DnsReport& report) {
   nlohmann::json out{{"domain", report.domain}, {"score", report.score()}, {"checks", nlohmann::json::array()}};
   for (const auto& check : report.checks) {

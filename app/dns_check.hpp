@@ -48,6 +48,13 @@ net::Awaitable<DnsReport> check_dns(dns::Resolver& resolver, const DnsFacts& fac
 net::Awaitable<std::vector<DnsReport>> check_all_dns(dns::Resolver& resolver, const DnsFacts& facts,
                                                      core::Deadline deadline);
 
+// For the gauges: names that failed, names that only warned, and the lowest score.
+struct DnsSummary {
+  std::size_t failures = 0, warnings = 0;
+  unsigned score = 100;
+};
+DnsSummary summarise(const std::vector<DnsReport>& reports);
+
 // interface.md §3: {domain, score, checks: [{name, status, detail, fix}]}
 nlohmann::json as_json(const DnsReport& report);
 

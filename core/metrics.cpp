@@ -31,7 +31,7 @@ constexpr std::array<CounterInfo, static_cast<std::size_t>(Counter::count_)> kIn
     {"upstream_reused_total", "Transactions sent over a kept upstream connection", ""},
     {"upstream_connect_failed_total", "Upstream addresses that did not connect", "a steady rise"},
     {"upstream_replies_bad_total", "Upstream replies that broke the grammar", "any: look at the log"},
-    {"upstream_about_us_total", "Upstream refusals that are about us, not the message", "any: our reputation suffers"},
+    {"upstream_reputation_refusals_total", "Upstream refusals that are about us, not the message", "any: our reputation suffers"},
     {"upstream_family_retries_total", "Transactions repeated over IPv4 after an IPv6 refusal", "many: fix PTR and SPF"},
     {"dns_queries_total", "DNS questions sent", ""},
     {"dns_cache_hits_total", "DNS questions answered from the cache", ""},
