@@ -188,7 +188,7 @@ int Daemon::run() {
   harden_process();
   admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,
                                          [this](const nlohmann::json& request) { return handle(request); });
-  if (!admin_->start(error)) {
+  if (!admin_->start(error) || !open_metrics(error)) {
     fmt::print(stderr, "onward: {}\n", error);
     return 1;
   }
@@ -262,6 +262,7 @@ void Daemon::watch_certificates() {
 nlohmann::json Daemon::reload() {
   certificates_seen_ = state_of(config_->tls_files);
   notify_systemd("RELOADING=1");
+  configuration_failed_ = true;  // until it has not
   LoadOptions options;
   options.tokens = tokens_.get();
   auto loaded = load_config(config_->file, options);
@@ -297,6 +298,7 @@ nlohmann::json Daemon::reload() {
   }
   config_ = fresh;
   certificates_seen_ = state_of(config_->tls_files);
+  if (std::string error; !open_metrics(error)) answer["warnings"].push_back(error);
   memory_.set_limit(fresh->limits.memory);
   disk_.set_limit(fresh->limits.spill);
   const auto forwarding = forwarding_of(fresh);
@@ -430,6 +432,7 @@ net::Awaitable<void> Daemon::shut_down() {
     drained_ = drained_ && done;
   }
   admin_->stop();
+  metrics_server_.reset();
   signals_.cancel();
   watch_.cancel();
   control_.stop();

@@ -9,11 +9,14 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/admin_server.hpp"
 #include "app/config.hpp"
+#include "app/metrics_server.hpp"
+#include "app/metrics_text.hpp"
 #include "app/stderr_sink.hpp"
 #include "core/budget.hpp"
 #include "core/log.hpp"
@@ -69,6 +72,10 @@ class Daemon {
   net::Awaitable<void> shut_down();
   net::Awaitable<bool> drain_unit(Unit& unit, core::Deadline deadline);
   std::uint64_t sum(core::Counter counter) const;
+  // app/daemon_metrics.cpp. After every (re)load; false: `error` says why nobody answers metrics.listen.
+  bool open_metrics(std::string& error);
+  MetricsSnapshot snapshot() const;
+  std::string not_ready() const;
 
   std::shared_ptr<const Config> config_;
   std::unique_ptr<srs::TokenFile> tokens_;
@@ -89,6 +96,12 @@ class Daemon {
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::unique_ptr<AdminServer> admin_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::string metrics_address_;  // of metrics_server_; "" : none
+  const core::Wall::time_point start_time_ = core::Wall::now();
+  core::Wall::time_point configuration_time_;
+  std::optional<core::Wall::time_point> certificate_end_;  // of the first one
+  bool configuration_failed_ = false;
   const uid_t owner_ = ::getuid();  // who started us
   std::size_t next_unit_ = 0;
   bool shutting_down_ = false, drained_ = false;

@@ -42,7 +42,6 @@ constexpr std::array kTable{
     NotYet{"catch_all.fallback", "[]"},
     NotYet{"queue", "{}", on},
     NotYet{"https.listen", ""},
-    NotYet{"metrics.listen", "", on},
     NotYet{"limits.ledger", "-", on},
     NotYet{"log.activity_days", "0", on},
     NotYet{"listener.proxy_protocol", "off"},

@@ -151,8 +151,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"log", "activity_days = 30", "log.activity_days: this version"},
         Case{"log", "activity_days = -1", "log.activity_days: -1"}, Case{"https", "listen = \"\"", ""},
         Case{"https", "listen = \"[::]:443\"", "https.listen: this version"}, Case{"metrics", "listen = \"\"", ""},
-        Case{"metrics", "listen = \"127.0.0.1:9254\"",
-             "metrics.listen: this version does not have that yet; leave it out, or write \"\""}));
+        Case{"metrics", "listen = \"127.0.0.1:9254\"", ""},
+        Case{"metrics", "listen = \"metrics.example:9254\"",
+             "metrics.listen: \"metrics.example:9254\" is no address"}));
 
 INSTANTIATE_TEST_SUITE_P(
     srs_dkim_tls, MainKeys,
@@ -573,7 +574,7 @@ TEST(NotYet, one_warning_names_what_is_on_by_default_and_not_active) {
       "not active in this version, though on by default: "
       "policy.rdns, policy.helo, policy.sender_domain, policy.rate.messages_per_ip, "
       "policy.rate.recipients_per_ip, delivery.handoff, delivery.tls_fallback, delivery.dane, delivery.mta_sts, queue, "
-      "metrics.listen, limits.ledger, log.activity_days");
+      "limits.ledger, log.activity_days");
   const auto& fewer = parse(main_toml("", "[policy]\nrdns = \"off\"\n")).report.warnings;
   ASSERT_EQ(fewer.size(), 1U);
   EXPECT_THAT(fewer[0].message, HasSubstr("by default: policy.helo"));
