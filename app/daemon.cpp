@@ -390,6 +390,7 @@ nlohmann::json Daemon::handle(const nlohmann::json& request) {
   const auto command = request.value("command", std::string());
   if (command == "status") return status();
   if (command == "reload") return reload();
+  if (command == "diff") return diff();
   if (command == "drain" || command == "stop") {
     boost::asio::post(control_, [this] { begin_shutdown(); });
     return {{"ok", true}};

@@ -74,6 +74,7 @@ class Daemon {
   std::uint64_t sum(core::Counter counter) const;
   // app/daemon_metrics.cpp. After every (re)load; false: `error` says why nobody answers metrics.listen.
   bool open_metrics(std::string& error);
+  nlohmann::json diff() const;  // what a reload would change
   MetricsSnapshot snapshot() const;
   std::string not_ready() const;
 

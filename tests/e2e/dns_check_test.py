@@ -308,7 +308,7 @@ class DnsCheck(Case):
             self.assertIn(result.returncode, (0, 1), result.stderr)
             self.assertEqual(self.report(result)["domain"], name.lower().rstrip("."))
         self.assertEqual(self.report(self.check(zone, "--json"))["domain"], "mx.forward.test")
-        for arguments, code in ((("elsewhere.test",), 1), (("fwd.test", "--all"), 2), (("--address", "x"), 1)):
+        for arguments, code in ((("elsewhere.test",), 1), (("fwd.test", "--all"), 2), (("--address", "x"), 2)):
             self.assertEqual(self.program.run("dns", "check", *arguments).returncode, code, arguments)
         self.assertEqual(self.program.run("dns", "records", "--format", "tinydns").returncode, 2)
 
