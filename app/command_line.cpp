@@ -57,7 +57,7 @@ void add_setup(CLI::App& setup, GlobalOptions& global, SetupOptions& options, st
 
 void add_import(CLI::App& import, GlobalOptions& global, ImportOptions& options, std::function<int()>& action) {
   import.require_subcommand(1);
-  const auto system = [&](const char* name, const char* help) {
+  const auto kind = [&](const char* name, const char* help) {
     auto* sub = import.add_subcommand(name, help);
     add_common(*sub, global);
     sub->add_option("FILE", options.files)->required();
@@ -69,10 +69,10 @@ void add_import(CLI::App& import, GlobalOptions& global, ImportOptions& options,
     });
     return sub;
   };
-  system("postfix", "virtual, alias and regexp tables")
+  kind("postfix", "virtual, alias and regexp tables")
       ->add_option("--origin", options.origin, "the domain of destinations that have none (myorigin)");
-  system("csv", "columns address, to; with or without a header");
-  system("cloudflare", "the list of rules as Cloudflare's API gives it");
+  kind("csv", "columns address, to; with or without a header");
+  kind("cloudflare", "the list of rules as Cloudflare's API gives it");
 }
 
 }  // namespace

@@ -13,9 +13,15 @@
 namespace app {
 namespace {
 
-// A file as "path of a key" -> value, with the elements of lists of tables by name, and the order of those lists.
+struct Value {
+  std::string text;
+  std::string element;  // the innermost element of a list that it belongs to, "rule[sales]"; "": none
+};
+
+// A file as "path of a key" -> value, with the elements of lists of tables by name, and the order of those lists. A
+// name may hold dots and brackets, so what belongs to what is kept, not read off the paths.
 struct Flat {
-  std::map<std::string, std::string> values;
+  std::map<std::string, Value> values;
   std::map<std::string, std::vector<std::string>> order;  // list -> its elements
 };
 
@@ -52,29 +58,29 @@ bool holds_tables(const toml::array& list) {
   return !list.empty() && std::all_of(list.begin(), list.end(), [](const auto& element) { return element.is_table(); });
 }
 
-void flatten(const toml::table& table, const std::string& path, Flat& out) {
+void flatten(const toml::table& table, const std::string& path, const std::string& element, Flat& out) {
   for (const auto& [key, node] : table) {
     const auto here = path.empty() ? std::string(key.str()) : path + "." + std::string(key.str());
     if (const auto* inner = node.as_table()) {
-      flatten(*inner, here, out);
+      flatten(*inner, here, element, out);
       continue;
     }
     const auto* list = node.as_array();
     if (list == nullptr || !holds_tables(*list)) {
-      out.values[here] = value_text(node);
+      out.values[here] = {value_text(node), element};
       continue;
     }
     std::set<std::string> seen;
     for (std::size_t i = 0; i < list->size(); ++i) {
-      const auto& element = *list->get(i)->as_table();
-      auto name = name_of(element);
+      const auto& one = *list->get(i)->as_table();
+      auto name = name_of(one);
       if (name.empty()) name = std::to_string(i + 1);
       while (!seen.insert(name).second) name += "'";
       const auto at = fmt::format("{}[{}]", here, name);
       out.order[here].push_back(name);
       // An element of its own even when it is empty.
-      out.values[at] = "";
-      flatten(element, at, out);
+      out.values[at] = {"", at};
+      flatten(one, at, at, out);
     }
   }
 }
@@ -82,7 +88,7 @@ void flatten(const toml::table& table, const std::string& path, Flat& out) {
 Flat flat(const ConfigSource& source) {
   Flat out;
   Report ignored;
-  if (const auto table = parse_toml(source.content, source.path, ignored)) flatten(*table, "", out);
+  if (const auto table = parse_toml(source.content, source.path, ignored)) flatten(*table, "", "", out);
   return out;
 }
 
@@ -94,21 +100,13 @@ std::string shown(const std::string& key, const std::string& value) {
   return is_secret(key) ? "(not shown)" : value;
 }
 
-// "rule[sales]" of "rule[sales].to"; "" outside of lists. A name may hold dots and brackets: the innermost "]." ends
-// it.
-std::string element_of(const std::string& key) {
-  const auto end = key.rfind("].");
-  if (end != std::string::npos) return key.substr(0, end + 1);
-  return key.ends_with(']') ? key : std::string();
-}
-
 // Everything that an element has, in one piece.
 std::string whole(const Flat& flat, const std::string& element) {
   std::string out;
   for (auto it = flat.values.lower_bound(element + "."); it != flat.values.end(); ++it) {
     if (!it->first.starts_with(element + ".")) break;
     out += fmt::format("{}{} = {}", out.empty() ? "" : ", ", it->first.substr(element.size() + 1),
-                       shown(it->first, it->second));
+                       shown(it->first, it->second.text));
   }
   return out;
 }
@@ -131,25 +129,25 @@ void diff_order(const std::string& file, const Flat& before, const Flat& after, 
 
 void diff_file(const std::string& file, const Flat& before, const Flat& after, std::vector<std::string>& out) {
   std::set<std::string> told;
-  const auto tell_element = [&](const std::string& key, const Flat& in, const Flat& not_in, const char* what) {
-    const auto element = element_of(key);
+  const auto tell_element = [&](const std::string& element, const Flat& in, const Flat& not_in, const char* what) {
     if (element.empty() || not_in.values.contains(element)) return false;
     if (told.insert(element).second)
       out.push_back(fmt::format("{}: {}: {}: {}", file, element, what, whole(in, element)));
     return true;
   };
   for (const auto& [key, value] : after.values) {
-    if (tell_element(key, after, before, "added")) continue;
+    if (tell_element(value.element, after, before, "added")) continue;
     const auto old = before.values.find(key);
     if (old == before.values.end()) {
-      out.push_back(fmt::format("{}: {}: added: {}", file, key, shown(key, value)));
-    } else if (old->second != value) {
-      out.push_back(fmt::format("{}: {}: {} -> {}", file, key, shown(key, old->second), shown(key, value)));
+      out.push_back(fmt::format("{}: {}: added: {}", file, key, shown(key, value.text)));
+    } else if (old->second.text != value.text) {
+      out.push_back(fmt::format("{}: {}: {} -> {}", file, key, shown(key, old->second.text), shown(key, value.text)));
     }
   }
   for (const auto& [key, value] : before.values) {
-    if (tell_element(key, before, after, "removed")) continue;
-    if (!after.values.contains(key)) out.push_back(fmt::format("{}: {}: removed: {}", file, key, shown(key, value)));
+    if (tell_element(value.element, before, after, "removed")) continue;
+    if (!after.values.contains(key))
+      out.push_back(fmt::format("{}: {}: removed: {}", file, key, shown(key, value.text)));
   }
   diff_order(file, before, after, out);
 }

@@ -51,6 +51,7 @@ std::optional<Matched> matched(std::string_view address, std::string_view domain
 struct Row {
   std::vector<std::string> fields;
   unsigned line = 0;
+  bool torn = false;  // the text ends inside of its quotes
 };
 
 std::vector<Row> rows_of(std::string_view text, char separator) {
@@ -84,6 +85,7 @@ std::vector<Row> rows_of(std::string_view text, char separator) {
       row.fields.back() += c;
     }
   }
+  row.torn = quoted;
   end_row();
   return rows;
 }
@@ -143,6 +145,10 @@ bool is_no(std::string_view text) {
 
 void read_row(const Row& row, const Columns& columns, const std::string& file, const ImportHints& hints, Import& out) {
   const auto where = fmt::format("{}:{}", file, row.line);
+  if (row.torn) {
+    out.notes.push_back({where, "left out: a quote that is never closed"});
+    return;
+  }
   const auto address = field(row, columns.header ? columns.address : 0);
   const auto domain = field(row, columns.domain);
   if (address.starts_with('/')) {

@@ -25,7 +25,8 @@ std::optional<std::string> setup_problem(std::string_view name, const std::strin
     const auto mailbox = mail::parse_mailbox(value, mail::Utf8::yes);
     if (!mailbox || core::has_8bit(mailbox->domain)) return "is no mail address; write for example you@mailbox.example";
   } else if (name == "local-part") {
-    if (value != "*" && policy::plain_local(value).empty()) return "is no local part; write for example sales, or *";
+    if (value != "*" && (value.find('@') != std::string::npos || policy::plain_local(value).empty()))
+      return "is no local part; write for example sales, or *";
   } else if (name == "listen") {
     if (!parse_own_endpoint(value)) return "is no address; write for example [::]:25";
   } else if (name == "user") {

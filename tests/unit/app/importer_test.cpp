@@ -206,7 +206,9 @@ TEST(ImportCsv, without_one) {
   EXPECT_THAT(text, HasSubstr("pattern = 'x\\-.*'\nto = [\"d@a.example\"]"));
   EXPECT_THAT(csv("sales;a@a.example\n").notes, ElementsAre(HasSubstr("names no domain")));
   EXPECT_THAT(csv("").files, IsEmpty());
-  EXPECT_THAT(csv("\"never closed,a@b.example").files, IsEmpty());
+  const auto torn = csv("\"never closed,a@b.example");
+  EXPECT_THAT(torn.files, IsEmpty());
+  EXPECT_THAT(torn.notes, ElementsAre("f:1: left out: a quote that is never closed"));
 }
 
 constexpr const char* kRules = R"({"success": true, "result": [
@@ -229,8 +231,9 @@ TEST(ImportCloudflare, the_apis_list) {
   EXPECT_THAT(done.notes, ElementsAre("f: rule 4: left out: code: a worker is a program; there are none here",
                                       HasSubstr("f: rule 1: sales@example.org: left out: it is there twice")));
   EXPECT_EQ(done.files.at("example.org.toml"),
-            "# From f.\nname = \"example.org\"\n\n# Catch-all\n[catch_all]\nto = [\"rest@a.example\"]\n\n"
+            "# From f.\nname = \"example.org\"\n\n"
             "# Sales\n[[rule]]\naddress = \"sales\"\nto = [\"a@a.example\", \"b@a.example\"]\n\n"
+            "# Catch-all\n[catch_all]\nto = [\"rest@a.example\"]\n\n"
             "[[rule]]\naddress = \"spam\"\naction = \"drop\"\nenabled = false\n");
 }
 
