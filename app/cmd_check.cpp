@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "app/admin_client.hpp"
@@ -56,7 +57,11 @@ int check_diff(const GlobalOptions& global, const std::string& against) {
   }
   json answer{{"ok", false}, {"changes", json::array()}, {"errors", json::array()}, {"warnings", json::array()}};
   std::shared_ptr<const Config> configs[2];
-  const std::string files[2] = {against, global.config};
+  // What they name is compared by its path.
+  const auto whole = [](const std::string& file) {
+    return std::filesystem::absolute(file).lexically_normal().string();
+  };
+  const std::string files[2] = {whole(against), whole(global.config)};
   for (int i = 0; i < 2; ++i) {
     auto loaded = load_config(files[i], LoadOptions());
     if (const auto* errors = std::get_if<std::vector<ConfigError>>(&loaded)) {

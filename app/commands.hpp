@@ -44,6 +44,19 @@ struct AuthOptions {
   bool spf_only = false;
 };
 
+// Which messages of the queue are meant, and what else its commands want to know.
+struct QueueFilter {
+  std::string id, to, sender, rcpt, state, older;  // older: "2h"
+  std::string reason, lasts;                       // of a hold, of a hold rule
+  bool all = false;
+};
+
+struct LogOptions {
+  std::string since, rcpt, from, id, status;  // since: "1h"
+  std::size_t most = 100;
+  bool follow = false;
+};
+
 struct TryOptions {
   std::string ip, helo, from;  // from "" or "<>": the null sender
   std::vector<std::string> to;
@@ -60,6 +73,11 @@ struct DnsOptions {
 struct SetupOptions {  // "" : to be asked, or the default
   std::string hostname, domain, local_part, to, postmaster, srs_domain, listen, certificate, key, user;
   std::vector<std::string> addresses;  // our public ones, behind NAT
+};
+
+struct StatusOptions {
+  bool watch = false;
+  std::string interval = "2s";
 };
 
 struct ImportOptions {
@@ -83,7 +101,18 @@ int cmd_setup(const GlobalOptions& global, const SetupOptions& options);
 int cmd_import(const GlobalOptions& global, const ImportOptions& options);
 // What is generated out of the code, for docs/ and packages: "metrics". Hidden; for developers.
 int cmd_docs(const std::string& page);
-int cmd_status(const GlobalOptions& global);
+int cmd_queue_list(const GlobalOptions& global, const QueueFilter& filter);
+int cmd_queue_show(const GlobalOptions& global, const QueueFilter& filter);
+// retry, hold, release, fail, delete
+int cmd_queue_touch(const GlobalOptions& global, const std::string& verb, const QueueFilter& filter);
+// list, add, remove
+int cmd_queue_rule(const GlobalOptions& global, const std::string& verb, const QueueFilter& filter);
+int cmd_log(const GlobalOptions& global, const LogOptions& options);
+int cmd_trace(const GlobalOptions& global, const std::string& id);
+// fingerprint "": the newest ones
+int cmd_ledger(const GlobalOptions& global, const std::string& fingerprint, std::size_t most);
+int cmd_recover(const GlobalOptions& global);
+int cmd_status(const GlobalOptions& global, const StatusOptions& options);
 int cmd_reload(const GlobalOptions& global);
 int cmd_drain(const GlobalOptions& global);
 int cmd_stop(const GlobalOptions& global);

@@ -12,15 +12,13 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/use_future.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <future>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
 
+#include "app/config_diff.hpp"
 #include "app/notify.hpp"
 
 namespace app {
@@ -32,6 +30,7 @@ constexpr core::Seconds kDrainTime{60};
 constexpr core::Seconds kAskUnit{2};
 // How often certificate files are looked at.
 constexpr core::Seconds kWatchTime{5};
+static_assert(kWatchTime == RateKeeper::kEvery);
 
 // Changes when one of the files is written, replaced or goes.
 std::string state_of(const std::vector<std::string>& files) {
@@ -78,7 +77,7 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
     : resolver(shard.executor(), daemon.config_->dns, shard.random(), shard.metrics(), daemon.clock_),
       engine(shard.executor(), resolver, daemon.slots_, shard.random(), shard.metrics()),
       pipeline({shard.executor(), &engine, &resolver, &daemon.spool_, &daemon.memory_, &daemon.disk_, &shard.metrics(),
-                &daemon.clock_, &daemon.dkim_library_},
+                &daemon.clock_, &daemon.dkim_library_, &daemon.mailroom_.durable()},
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
               shard.random()},
@@ -90,7 +89,8 @@ Daemon::Daemon(std::shared_ptr<const Config> config, std::unique_ptr<srs::TokenF
       log_(sink_, config_->log.format, config_->log.level),
       memory_(config_->limits.memory),
       disk_(config_->limits.spill),
-      spool_(config_->state_dir, kSpoolThreads) {}
+      spool_(config_->state_dir, kSpoolThreads),
+      mailroom_(clock_, log_, metrics_) {}
 
 Daemon::~Daemon() = default;
 
@@ -172,6 +172,23 @@ std::shared_ptr<const forwarder::Config> Daemon::forwarding_of(const std::shared
   return forwarding;
 }
 
+// After privileges are gone: what it makes belongs to `user`.
+bool Daemon::open_mailroom(int& code) {
+  std::string error;
+  code = mailroom_.open({config_->state_dir, config_->limits.ledger, config_->log.activity}, error);
+  if (code == 0) return true;
+  fmt::print(stderr, "onward: {}\n", error);
+  return false;
+}
+
+void Daemon::staff_mailroom(const forwarder::Config& forwarding) {
+  std::vector<Mailroom::Place> places;
+  for (auto& unit : units_) places.push_back({&unit->shard, &unit->engine, &unit->pipeline});
+  mailroom_.staff(std::move(places), forwarding);
+  desk_ = std::make_unique<QueueDesk>(mailroom_.durable(), units_.front()->shard.executor(), log_);
+  boost::asio::post(units_.front()->shard.executor(), [this] { mailroom_.start(); });
+}
+
 int Daemon::run() {
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
@@ -186,8 +203,10 @@ int Daemon::run() {
     return 1;
   }
   harden_process();
+  int code = 0;
+  if (!open_mailroom(code)) return code;
   admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,
-                                         [this](const nlohmann::json& request) { return handle(request); });
+                                         [this](nlohmann::json request) { return handle(std::move(request)); });
   if (!admin_->start(error) || !open_metrics(error)) {
     fmt::print(stderr, "onward: {}\n", error);
     return 1;
@@ -197,6 +216,7 @@ int Daemon::run() {
   for (unsigned i = 0; i < shard_count(config_->threads); ++i) {
     units_.push_back(std::make_unique<Unit>(*this, forwarding, settings));
   }
+  staff_mailroom(*forwarding);
   for (auto& unit : units_) unit->shard.start();
   for (auto& door : doors_) {
     run_door(*door);
@@ -205,7 +225,9 @@ int Daemon::run() {
   }
   for (const auto& warning : config_->warnings) log_.warn("configuration", {{"warning", warning.to_string()}});
   certificates_seen_ = state_of(config_->tls_files);
+  take_sample();
   watch_certificates();
+  dns_watch_.start(config_);
   log_.info("started", {{"version", ONWARD_VERSION},
                         {"shards", units_.size()},
                         {"domains", config_->domains},
@@ -226,6 +248,7 @@ int Daemon::run() {
     sink_.finish();
     std::_Exit(0);
   }
+  mailroom_.dismiss();
   return 0;
 }
 
@@ -253,6 +276,7 @@ void Daemon::watch_certificates() {
       log_.info("certificate_changed", {});
       static_cast<void>(reload());
     }
+    take_sample();
     watch_certificates();
   });
 }
@@ -288,14 +312,7 @@ nlohmann::json Daemon::reload() {
     notify_systemd("READY=1");
     return answer;
   }
-  for (const auto* key : {"threads", "state_dir", "admin_socket", "user"}) {
-    const std::string name(key);
-    const bool changed = (name == "threads" && fresh->threads != config_->threads) ||
-                         (name == "state_dir" && fresh->state_dir != config_->state_dir) ||
-                         (name == "admin_socket" && fresh->admin_socket != config_->admin_socket) ||
-                         (name == "user" && fresh->user != config_->user);
-    if (changed) answer["warnings"].push_back(name + " changes with the next restart only");
-  }
+  for (const auto& warning : restart_needed(*config_, *fresh)) answer["warnings"].push_back(warning);
   config_ = fresh;
   certificates_seen_ = state_of(config_->tls_files);
   if (std::string error; !open_metrics(error)) answer["warnings"].push_back(error);
@@ -311,6 +328,8 @@ nlohmann::json Daemon::reload() {
       one->resolver.flush_cache();
     });
   }
+  mailroom_.set_config(*forwarding, fresh->log.activity);
+  dns_watch_.set_config(fresh);
   for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
   for (auto& door : doors_) {
     if (!door->wanted && std::exchange(door->open, false)) door->listener->stop();
@@ -326,76 +345,18 @@ nlohmann::json Daemon::reload() {
 
 // ---- admin
 
-std::uint64_t Daemon::sum(core::Counter counter) const {
-  std::uint64_t total = metrics_.get(counter);
-  for (const auto& unit : units_) total += unit->shard.metrics().get(counter);
-  return total;
-}
-
-nlohmann::json Daemon::status() {
-  nlohmann::json out;
-  const auto uptime = core::Steady::now() - started_;
-  out["version"] = ONWARD_VERSION;
-  out["uptime_s"] = std::chrono::duration_cast<core::Seconds>(uptime).count();
-  out["sessions"] = connections_.total();
-  out["accepted_total"] = sum(core::Counter::messages_accepted);
-  out["forwarded_total"] = sum(core::Counter::messages_forwarded);
-  out["rejected_total"] = sum(core::Counter::messages_rejected);
-  out["deferred_total"] = sum(core::Counter::messages_deferred);
-  out["queue"] = {{"active", 0}, {"deferred", 0}, {"hold", 0}};  // there is no queue yet
-  out["memory_bytes"] = memory_.used();
-  out["memory_limit_bytes"] = memory_.limit();
-  out["spill_bytes"] = disk_.used();
-  out["pressure"] = std::max(memory_.pressure(), disk_.pressure());
-  out["draining"] = shutting_down_;
-  out["log_lines_dropped"] = sink_.dropped();
-  auto& counters = out["counters"];
-  for (std::size_t i = 0; i < static_cast<std::size_t>(core::Counter::count_); ++i) {
-    const auto counter = static_cast<core::Counter>(i);
-    counters[std::string(core::info(counter).name)] = sum(counter);
-  }
-  out["upstream"]["connections"] = slots_.in_use();
-  std::size_t kept = 0;
-  std::set<std::string> ipv4_only, marked;
-  for (auto& unit : units_) {
-    // Asked on the shard's own thread; a shard that is busy for so long is news by itself.
-    struct Told {
-      std::size_t kept = 0;
-      std::vector<std::string> ipv4_only, marked;
-    };
-    std::packaged_task<Told()> ask([one = unit.get()] {
-      Told told;
-      told.kept = one->engine.pool().size();
-      told.ipv4_only = one->engine.ipv4_only_targets();
-      for (const auto& source : one->engine.marked_sources().list()) told.marked.push_back(source.to_string());
-      return told;
-    });
-    auto answer = boost::asio::post(unit->shard.executor(), std::move(ask));
-    if (answer.wait_for(kAskUnit) != std::future_status::ready) {
-      out["upstream"]["unresponsive_shard"] = true;
-      continue;
-    }
-    auto told = answer.get();
-    kept += told.kept;
-    ipv4_only.insert(told.ipv4_only.begin(), told.ipv4_only.end());
-    marked.insert(told.marked.begin(), told.marked.end());
-  }
-  out["upstream"]["kept"] = kept;
-  out["upstream"]["ipv4_only"] = ipv4_only;
-  out["upstream"]["marked_sources"] = marked;
-  return out;
-}
-
-nlohmann::json Daemon::handle(const nlohmann::json& request) {
+net::Awaitable<nlohmann::json> Daemon::handle(nlohmann::json request) {
   const auto command = request.value("command", std::string());
-  if (command == "status") return status();
-  if (command == "reload") return reload();
-  if (command == "diff") return diff();
+  nlohmann::json answer{{"ok", false}, {"error", "unknown command"}};
+  if (desk_ && QueueDesk::takes(command)) co_return co_await desk_->answer(std::move(request));
+  if (command == "status") co_return co_await status();
+  if (command == "reload") co_return reload();
+  if (command == "diff") co_return diff();
   if (command == "drain" || command == "stop") {
     boost::asio::post(control_, [this] { begin_shutdown(); });
-    return {{"ok", true}};
+    answer = {{"ok", true}};
   }
-  return {{"ok", false}, {"error", "unknown command"}};
+  co_return answer;
 }
 
 // ---- end
@@ -426,16 +387,24 @@ net::Awaitable<bool> Daemon::drain_unit(Unit& unit, core::Deadline deadline) {
 net::Awaitable<void> Daemon::shut_down() {
   const auto deadline = core::Deadline::after(kDrainTime);
   drained_ = true;
+  // The queue begins nothing new from now on; what sessions still hand over to it is waited for at the end.
+  boost::asio::post(units_.front()->shard.executor(), [this] { mailroom_.quiesce(); });
   for (auto& unit : units_) {
     auto work = drain_unit(*unit, deadline);
     const bool done =
         co_await boost::asio::co_spawn(unit->shard.executor(), std::move(work), boost::asio::use_awaitable);
     drained_ = drained_ && done;
   }
+  auto attempts = mailroom_.drain(drained_ ? deadline : core::Deadline::after(kAskUnit));
+  const auto left =
+      co_await boost::asio::co_spawn(units_.front()->shard.executor(), std::move(attempts), boost::asio::use_awaitable);
+  drained_ = drained_ && left == 0;
+  mailroom_.close();
   admin_->stop();
   metrics_server_.reset();
   signals_.cancel();
   watch_.cancel();
+  dns_watch_.stop();
   control_.stop();
 }
 

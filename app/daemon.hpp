@@ -15,8 +15,12 @@
 
 #include "app/admin_server.hpp"
 #include "app/config.hpp"
+#include "app/dns_watch.hpp"
+#include "app/mailroom.hpp"
 #include "app/metrics_server.hpp"
 #include "app/metrics_text.hpp"
+#include "app/queue_desk.hpp"
+#include "app/rates.hpp"
 #include "app/stderr_sink.hpp"
 #include "core/budget.hpp"
 #include "core/log.hpp"
@@ -65,16 +69,22 @@ class Daemon {
   std::shared_ptr<const forwarder::Config> forwarding_of(const std::shared_ptr<const Config>& config) const;
   void wait_for_signal();
   void watch_certificates();
-  nlohmann::json handle(const nlohmann::json& request);
-  nlohmann::json status();
+  bool open_mailroom(int& code);
+  void staff_mailroom(const forwarder::Config& forwarding);
+  net::Awaitable<nlohmann::json> handle(nlohmann::json request);
   nlohmann::json reload();
   void begin_shutdown();
   net::Awaitable<void> shut_down();
   net::Awaitable<bool> drain_unit(Unit& unit, core::Deadline deadline);
+  // app/daemon_status.cpp
+  net::Awaitable<nlohmann::json> status();
+  nlohmann::json upstream_status();
+  void take_sample();
   std::uint64_t sum(core::Counter counter) const;
   // app/daemon_metrics.cpp. After every (re)load; false: `error` says why nobody answers metrics.listen.
   bool open_metrics(std::string& error);
   nlohmann::json diff() const;  // what a reload would change
+  net::Awaitable<std::string> metrics_text();
   MetricsSnapshot snapshot() const;
   std::string not_ready() const;
 
@@ -90,12 +100,14 @@ class Daemon {
   auth::DkimLibrary dkim_library_;
   forwarder::Slots slots_;
   smtpd::ConnectionTable connections_;
+  Mailroom mailroom_;
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
   boost::asio::steady_timer watch_{control_};
   std::string certificates_seen_;  // inode, size and time of change of each TLS file
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<std::unique_ptr<Door>> doors_;
+  std::unique_ptr<QueueDesk> desk_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::string metrics_address_;  // of metrics_server_; "" : none
@@ -103,6 +115,8 @@ class Daemon {
   core::Wall::time_point configuration_time_;
   std::optional<core::Wall::time_point> certificate_end_;  // of the first one
   bool configuration_failed_ = false;
+  DnsWatch dns_watch_{control_.get_executor(), metrics_, clock_, log_};
+  RateKeeper rates_;
   const uid_t owner_ = ::getuid();  // who started us
   std::size_t next_unit_ = 0;
   bool shutting_down_ = false, drained_ = false;

@@ -40,7 +40,7 @@ bool Daemon::open_metrics(std::string& error) {
   if (metrics_address_.empty()) return true;
   auto server = std::make_unique<MetricsServer>(
       control_.get_executor(), metrics_address_,
-      MetricsServer::Callbacks{[this] { return prometheus_text(snapshot()); }, [this] { return not_ready(); }});
+      MetricsServer::Callbacks{[this] { return metrics_text(); }, [this] { return not_ready(); }});
   if (!server->start(error)) {
     metrics_address_.clear();  // the next reload tries again
     return false;
@@ -53,6 +53,21 @@ std::string Daemon::not_ready() const {
   if (shutting_down_) return "draining";
   if (std::max(memory_.pressure(), disk_.pressure()) >= kRefusing) return "no memory or spill space left";
   return {};
+}
+
+net::Awaitable<std::string> Daemon::metrics_text() {
+  using core::Gauge;
+  const auto& store = *mailroom_.durable().store;
+  const auto queue = co_await mailroom_.durable().store->statistics();
+  auto out = snapshot();
+  if (queue) {
+    const auto put = [&out](Gauge gauge, auto value) { core::set(out.gauges, gauge, static_cast<double>(value)); };
+    put(Gauge::queue_active, queue->active);
+    put(Gauge::queue_deferred, queue->deferred);
+    put(Gauge::queue_hold, queue->held);
+    put(Gauge::queue_oldest, queue->messages == 0 ? 0 : (store.now() - queue->oldest) / 1000);
+  }
+  co_return prometheus_text(out);
 }
 
 MetricsSnapshot Daemon::snapshot() const {
@@ -74,6 +89,12 @@ MetricsSnapshot Daemon::snapshot() const {
   put(Gauge::configuration_time, unix_seconds(configuration_time_));
   put(Gauge::configuration_failed, configuration_failed_ ? 1 : 0);
   if (certificate_end_) put(Gauge::certificate_end, unix_seconds(*certificate_end_));
+  if (const auto& seen = dns_watch_.last()) {
+    put(Gauge::dns_check_time, unix_seconds(seen->time));
+    put(Gauge::dns_check_failures, seen->summary.failures);
+    put(Gauge::dns_check_warnings, seen->summary.warnings);
+    put(Gauge::dns_check_score, seen->summary.score);
+  }
   std::size_t connections = 0;
   for (const auto& [target, count] : slots_.in_use()) connections += count;
   put(Gauge::upstream_connections, connections);

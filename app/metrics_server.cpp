@@ -37,7 +37,7 @@ struct MetricsServer::Impl : std::enable_shared_from_this<MetricsServer::Impl> {
   awaitable<void> accept(std::shared_ptr<Impl> self);
   awaitable<void> serve(std::shared_ptr<Impl> self, std::shared_ptr<tcp::socket> socket);
   awaitable<void> talk(std::shared_ptr<tcp::socket> socket);
-  HttpResponse answer(const HttpRequest& request);
+  awaitable<HttpResponse> answer(HttpRequest request);
 
   tcp::acceptor acceptor;
   boost::asio::steady_timer pause;
@@ -86,7 +86,8 @@ awaitable<void> MetricsServer::Impl::talk(std::shared_ptr<tcp::socket> socket) {
     have += n;
     request = parse_http_request(std::string_view(octets).substr(0, have));
   }
-  const auto response = to_octets(answer(request), request.method == "HEAD");
+  const auto answered = co_await answer(request);
+  const auto response = to_octets(answered, request.method == "HEAD");
   auto [error, n] = co_await boost::asio::async_write(*socket, boost::asio::buffer(response), kToken);
   if (error) co_return;
   // What the peer has sent beyond its request would turn our close into a reset, and cost it the answer.
@@ -99,7 +100,7 @@ awaitable<void> MetricsServer::Impl::talk(std::shared_ptr<tcp::socket> socket) {
   }
 }
 
-HttpResponse MetricsServer::Impl::answer(const HttpRequest& request) {
+awaitable<HttpResponse> MetricsServer::Impl::answer(HttpRequest request) {
   HttpResponse response;
   if (request.state == HttpRequest::State::bad) {
     response.status = 400;
@@ -107,7 +108,7 @@ HttpResponse MetricsServer::Impl::answer(const HttpRequest& request) {
     response.status = 405;
   } else if (request.path == "/metrics") {
     response.type = kMetricsType;
-    response.body = callbacks.metrics();
+    response.body = co_await callbacks.metrics();
   } else if (request.path == "/healthz") {
     response.body = "ok\n";
   } else if (request.path == "/readyz") {
@@ -117,7 +118,7 @@ HttpResponse MetricsServer::Impl::answer(const HttpRequest& request) {
   } else {
     response.status = 404;
   }
-  return response;
+  co_return response;
 }
 
 MetricsServer::MetricsServer(boost::asio::any_io_executor executor, std::string address, Callbacks callbacks)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,8 +15,8 @@ namespace app {
 class MetricsServer {
  public:
   struct Callbacks {
-    std::function<std::string()> metrics;    // Prometheus text
-    std::function<std::string()> not_ready;  // why no mail is taken now; "" : it is
+    std::function<boost::asio::awaitable<std::string>()> metrics;  // Prometheus text
+    std::function<std::string()> not_ready;                        // why no mail is taken now; "" : it is
   };
 
   // `address`: "127.0.0.1:9254", port 0 for any.

@@ -51,7 +51,8 @@ std::string prometheus_text(const MetricsSnapshot& snapshot) {
 
 std::string metrics_page() {
   std::string out =
-      "<!-- Written by `onward docs metrics` from core/metrics.cpp and core/gauges.cpp; do not edit. -->\n"
+      "<!-- Written by `onward docs metrics` from core/metrics.cpp and core/gauges.cpp; do not edit. "
+      "-->\n"
       "# Metrics\n\n"
       "`metrics.listen` (default `127.0.0.1:9254`) answers HTTP: `/metrics` in Prometheus's text format, `/healthz` "
       "(200 while\nthe program runs), `/readyz` (200 while it takes mail; 503 with the reason otherwise). Counters are "
@@ -62,7 +63,7 @@ std::string metrics_page() {
       "| metric | kind | meaning | look when |\n|---|---|---|---|\n";
   for_all<core::Counter>([&](core::Counter counter, std::size_t) { out += row(core::info(counter)); });
   for_all<core::Gauge>([&](core::Gauge gauge, std::size_t) { out += row(core::info(gauge)); });
-  out += row({"build_info", "1, with the program's version as a label", ""});
+  out += row(core::CounterInfo{"build_info", "1, with the program's version as a label", ""});
   return out;
 }
 

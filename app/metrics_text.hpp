@@ -1,6 +1,6 @@
 // What the program counts, as text: the Prometheus exposition format 0.0.4 for machines, and docs/metrics.md for
-// people, both out of the tables of core/metrics and core/gauges. No label ever comes from a peer (threats OP-10).
-// Pure.
+// people, both out of the tables of core/metrics and core/gauges. No label ever comes from a peer
+// (threats OP-10). Pure.
 #pragma once
 
 #include <array>

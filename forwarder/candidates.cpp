@@ -64,6 +64,11 @@ void Candidates::timed_out() {
   last_ = judge(trouble);
 }
 
+void Candidates::begin_anew() {
+  next_host_ = 0;
+  addresses_ = all_ = seen_ = {};
+}
+
 void Candidates::failed(const Upstream& upstream, const Judgement& judgement) {
   note(judgement, upstream.host, upstream.endpoint);
   draw_conclusions(upstream.stream->local_address());

@@ -36,7 +36,11 @@ struct Order {
   std::uint64_t declared_size = 0;  // the client's SIZE=, 0 when none
   bool eight_bit = false;           // the client said BODY=8BITMIME
   bool smtputf8 = false;            // the client said SMTPUTF8
-  core::IpAddress client;           // its network: what shares are counted by
+  bool careful = false;             // a dot was lost before: a fresh session, nothing pipelined, no chunks (C.3.7)
+  mail::MailCommand::Ret ret = mail::MailCommand::Ret::unspecified;  // RFC 3461, said where DSN is offered
+  std::string envid;
+  bool queued = false;     // the runner's, out of the queue
+  core::IpAddress client;  // its network: what shares are counted by
 };
 
 class Attempt;
@@ -59,7 +63,7 @@ class Delivery {
   explicit operator bool() const { return attempt_ != nullptr; }
 
   // Adds a recipient; the upstream is asked at once (unless the body has begun). Returns its index.
-  std::size_t add_recipient(mail::Mailbox to);
+  std::size_t add_recipient(mail::Mailbox to, RcptParameters parameters = {});
   // Waits until the upstream has answered this RCPT; nothing at the deadline. fate delivered: accepted.
   net::Awaitable<std::optional<mail::Outcome>> recipient_verdict(std::size_t index, core::Deadline deadline);
   // Is a session with the next hop open (or kept for us): a silent one is "slow", none is "unreachable" (C.3.1).
@@ -70,6 +74,9 @@ class Delivery {
   std::optional<mail::Outcome> known(std::size_t index) const;
   // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.
   void withdraw(std::size_t index);
+
+  // As Order::careful, from now on: the session that is open is not used.
+  void be_careful();
 
   // Our client has begun its data: the upstream session stays ours for the rest of the lease only as long as nobody
   // else waits for one (promise.md C.3.2, docs/decisions/005-lease-time.md).
@@ -86,6 +93,8 @@ class Delivery {
   net::Awaitable<std::optional<std::vector<mail::Outcome>>> wait(core::Deadline deadline);
   // What would be said of each recipient if waiting ended now: `late` where the dot is out, `deferred` where it is not.
   std::vector<mail::Outcome> outcomes_so_far() const;
+  // This recipient's outcome is final.
+  bool settled(std::size_t index) const;
   // After wait(): the refusal was about our IPv6 address, and IPv4 has not been tried (interface.md §6.8).
   bool other_family_may_help() const;
   // Offers the same message over IPv4: ready(), send_dot(), wait() follow again.

@@ -29,6 +29,10 @@ class Scanner {
   sqlite::Statement after_, by_id_, by_key_, recipients_;
 };
 
+// Operations on what a filter finds look at so many messages in a step at most, lest the writer be kept from
+// committing.
+inline constexpr std::size_t kMaxStep = 1000;
+
 // A body as it is about to be stored.
 struct StoredBody {
   core::Digest digest{};
@@ -108,6 +112,7 @@ class Tables {
   std::optional<core::Error> refuse(const std::vector<StoredReport>& reports);
   struct Round;  // of one lease_due
   bool lease_hops(Round& round, int retry, std::string after);
+  void lease_hop(Round& round, int retry, const std::string& hop);
   // One piece of work of this message and hop; nothing when nothing is ready and due (due_by) there.
   std::optional<Work> lease_piece(MessageKey message, const std::string& hop, Time due_by, Time until);
   Epoch new_lease() { return state_.next_lease++; }

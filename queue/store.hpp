@@ -125,12 +125,16 @@ struct Work {
 };
 inline constexpr std::size_t kMaxWorkRecipients = 100;
 
+// What a put that left recipients leased to the caller has given it, a piece for each hop: for Runner::adopt().
+// `message` as it was put, `now` the queue's clock.
+std::vector<Work> work_of(const NewMessage& message, const Receipt& receipt, Time now);
+
 struct LeaseRequest {
   std::size_t most = 10;                                        // pieces of work, 1..1000
   core::Milliseconds lease_for{0};                              // at least 1 ms
   std::size_t per_hop = 1;                                      // pieces for a hop that is not in `allowance`
   std::map<std::string, std::size_t, std::less<>> allowance{};  // pieces for these hops; 0: none
-  enum class First { fresh, retries } first = First::fresh;
+  std::optional<std::string> hop{};    // of this hop alone; then `after` is not looked at, and next_due not told
   std::optional<std::string> after{};  // go on there, as it came back; nothing: from the first hop
 };
 struct Leased {
@@ -254,8 +258,7 @@ class Store {
 
   // --- work ---
 
-  // Work that is due, from one hop after the other, fresh mail before retries (or the other way round). Nothing that
-  // anybody else has leased.
+  // Work that is due, from one hop after the other, fresh mail before retries. Nothing that anybody else has leased.
   virtual Awaitable<core::Result<Leased>> lease_due(LeaseRequest request) = 0;
   virtual Awaitable<core::Result<std::vector<Work>>> lease_overdue(OverdueRequest request) = 0;
   // Whatever matches and is not leased, due or not, held or not: to fail it by hand.

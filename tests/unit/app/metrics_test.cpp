@@ -42,7 +42,7 @@ TEST(MetricsText, counters_and_gauges) {
 
 TEST(MetricsText, every_metric_is_declared_well) {
   std::set<std::string_view> names;
-  const auto look = [&names](const core::CounterInfo& info) {
+  const auto look = [&names](const auto& info) {
     EXPECT_TRUE(names.insert(info.name).second) << info.name << " is there twice";
     EXPECT_FALSE(info.name.empty());
     EXPECT_FALSE(info.help.empty()) << info.name;
@@ -109,12 +109,15 @@ TEST(HttpResponse, octets) {
 
 using boost::asio::ip::tcp;
 
+boost::asio::awaitable<std::string> text() {
+  co_return "onward_x 1\n";
+}
+
 class Running {
  public:
   Running()
-      : server_(
-            context_.get_executor(), "127.0.0.1:0",
-            {[] { return std::string("onward_x 1\n"); }, [this] { return std::string(ready_ ? "" : "draining"); }}) {
+      : server_(context_.get_executor(), "127.0.0.1:0",
+                {[] { return text(); }, [this] { return std::string(ready_ ? "" : "draining"); }}) {
     std::string error;
     EXPECT_TRUE(server_.start(error)) << error;
     port_ = server_.port();

@@ -444,9 +444,11 @@ TEST(Store, ARoundTakesTurnsBetweenHopsFreshMailFirst) {
   for (const auto& work : leased.work) got.push_back(work.job.envelope.id);
   EXPECT_EQ(got, (std::vector<std::string>{"retry-1", "retry-2"}));
   EXPECT_FALSE(leased.after);
-  // Retries first, lest they starve.
-  leased = place.lease({.most = 1, .lease_for = 30min, .per_hop = 9, .first = LeaseRequest::First::retries});
+  // One hop alone, its retries too.
+  leased = place.lease({.most = 9, .lease_for = 30min, .per_hop = 9, .hop = "retry.example"});
+  EXPECT_EQ(leased.work.size(), 1U);
   EXPECT_EQ(leased.work.at(0).job.envelope.id, "retry-3");
+  EXPECT_FALSE(leased.after);
 }
 
 TEST(Store, ARoundGoesOnWhereItStoppedAndSeesEveryHop) {
