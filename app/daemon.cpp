@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 
 #include "app/config_diff.hpp"
 #include "app/notify.hpp"
+#include "app/sandbox.hpp"
 
 namespace app {
 namespace {
@@ -56,14 +56,6 @@ void raise_descriptor_limit() {
 unsigned shard_count(unsigned configured) {
   if (configured != 0) return configured;
   return std::max(1U, std::thread::hardware_concurrency());
-}
-
-// No core dumps and no other process of the same user reads our memory: keys are in it. Sanitizers need ptrace.
-void harden_process() {
-  static_cast<void>(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-#endif
 }
 
 std::shared_ptr<const smtpd::Settings> settings_of(const std::shared_ptr<const Config>& config) {
@@ -202,7 +194,10 @@ int Daemon::run() {
     for (const auto& text : errors) fmt::print(stderr, "onward: {}\n", text);
     return 1;
   }
-  harden_process();
+  if (const auto given_up = give_up_privileges(); !given_up) {
+    fmt::print(stderr, "onward: {}\n", given_up.error().text);
+    return 1;
+  }
   int code = 0;
   if (!open_mailroom(code)) return code;
   admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,

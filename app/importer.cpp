@@ -57,6 +57,11 @@ bool settle_rule(ImportedRule& rule, const std::string& domain, std::set<std::st
     notes.push_back({rule.where, fmt::format("{}: left out: {}", shown(rule, domain), why)});
     return false;
   };
+  // Our reader takes no such values (OP-02).
+  const bool clean = core::is_utf8(rule.match) && std::none_of(rule.match.begin(), rule.match.end(), [](char c) {
+                       return static_cast<unsigned char>(c) < 0x20 || c == '\x7f';
+                     });
+  if (!clean) return leave_out("octets in it that are no text");
   if (rule.kind == Kind::pattern) {
     const auto compiled = policy::Pattern::compile(rule.match);
     if (!compiled) return leave_out(compiled.error().text);

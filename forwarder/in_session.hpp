@@ -77,6 +77,7 @@ class InSession final : public Transaction, private Witness {
   net::Awaitable<void> open_queue_legs();
   net::Awaitable<bool> all_ready(core::Deadline deadline);
   bool must_hold_dots() const;
+  void journal_delivered();
   void journal_and_send(Group& group);
   void send_dots();
   net::Awaitable<void> collect_answers(ClientProbe& probe, core::Deadline deadline);

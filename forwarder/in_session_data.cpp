@@ -313,11 +313,29 @@ void InSession::send_dots() {
   }
 }
 
+// What a destination has taken is remembered before anything else can go wrong, and while others are still waited for.
+void InSession::journal_delivered() {
+  for (const auto& recipient : recipients_) {
+    for (const auto& leg : recipient.legs) {
+      if (leg.settled || !leg.group || !leg.flight) continue;
+      auto& group = groups_[*leg.group];
+      if (!group.delivery.settled(leg.index) || !group.flight.open(*leg.flight)) continue;
+      const auto outcome = outcome_of(leg);
+      if (outcome.fate != mail::Fate::delivered) continue;
+      group.flight.settle(*leg.flight, outcome);
+      ONWARD_FAILPOINT(k14_2xx_journalled);
+    }
+  }
+}
+
 net::Awaitable<void> InSession::collect_answers(ClientProbe& probe, core::Deadline deadline) {
+  const auto news = std::make_shared<net::Signal>(pipeline_.means().executor);
+  for (auto& group : groups_) group.delivery.watch(news);
+  const auto is_over = [](const Group& group) { return !group.dot_sent || group.delivery.finished(); };
+  while (!std::ranges::all_of(groups_, is_over) && co_await news->wait(deadline)) journal_delivered();
+  journal_delivered();
   for (auto& group : groups_) {
-    if (!group.dot_sent) continue;
-    static_cast<void>(co_await group.delivery.wait(deadline));
-    co_await try_other_family(group, probe, deadline);
+    if (group.dot_sent) co_await try_other_family(group, probe, deadline);
   }
 }
 
@@ -498,17 +516,7 @@ net::Awaitable<mail::Reply> InSession::conclude() {
   for (const auto& result : all) fates.push_back(result.outcome.fate);
   const auto decision = promise::decide(ownable_ ? promise::Sender::ownable : promise::Sender::not_ownable, fates);
 
-  // What is delivered is remembered before anything else can go wrong.
-  std::size_t i = 0;
-  for (auto& recipient : recipients_) {
-    for (auto& leg : recipient.legs) {
-      const auto& outcome = all[i++].outcome;
-      if (outcome.fate == mail::Fate::delivered && leg.group && leg.flight) {
-        groups_[*leg.group].flight.settle(*leg.flight, outcome);
-        ONWARD_FAILPOINT(k14_2xx_journalled);
-      }
-    }
-  }
+  journal_delivered();
   const bool committed = co_await commit(decision, all);
   mail::Reply reply;
   if (decision.commit && !committed) {

@@ -166,6 +166,10 @@ TEST(ImportPostfix, nonsense) {
   EXPECT_THAT(postfix("   continued\n").files, IsEmpty());
   EXPECT_EQ(postfix("alone\n").notes.size(), 1U);
   EXPECT_EQ(postfix("a@b c@d.example\n").notes.size(), 0U) << "a domain of one label is one";
+  for (const auto& octets : {std::string("a\0b", 3), std::string("a\x7f"), std::string("a\xff")}) {
+    const auto done = postfix("/^i" + octets + "@example\\.org$/ c@a.example\n");
+    EXPECT_THAT(done.notes, ElementsAre(HasSubstr("octets in it that are no text")));
+  }
   const auto hostile = postfix("x\x1b[31m@ex ample.org y@a.example\n\x01\x02\xff@\xfe a@a.example\n");
   for (const auto& note : hostile.notes) EXPECT_THAT(note, Not(HasSubstr("\x1b")));
 }
