@@ -1,5 +1,6 @@
 """Reload by SIGHUP and by `onward reload` (OP-01): a bad configuration changes nothing and says file and line; a
 transaction keeps the snapshot it began with; nothing is dropped under load."""
+import itertools
 import json
 import os
 import threading
@@ -117,7 +118,12 @@ class Reload(Case):
 
         def work(number):
             client = self.daemon.client(source=f"127.11.0.{number + 1}")
-            while not stop.is_set():
+            for count in itertools.count(1):
+                if stop.is_set():
+                    return
+                if count % 500 == 0:  # a session ends after 1,000 messages
+                    client.quit()
+                    client = self.daemon.client(source=f"127.11.0.{number + 1}")
                 token = ledger.token()
                 result = client.transaction(f"s{number}@origin.test", "alice@fwd.test", message(token=token))
                 if not result["data"] or result["data"].code != 250:
