@@ -38,6 +38,11 @@ struct MainText {
     std::string domain;
     std::vector<KeyText> keys;
   } dkim;
+  struct Access {
+    std::vector<policy::AccessRule> rules;
+    std::vector<unsigned> lines;  // of each rule
+    Text country, asn;            // MMDB files; "": none
+  } access;
   bool arc_seal = true, arc_written = false;
   unsigned arc_line = 0, dmarc_discovery_line = 0;
 };

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -31,6 +32,8 @@ constexpr core::Seconds kAskUnit{2};
 // How often certificate files are looked at.
 constexpr core::Seconds kWatchTime{5};
 static_assert(kWatchTime == RateKeeper::kEvery);
+// How often it is looked at whether a block list's self-test is due.
+constexpr core::Seconds kListsTime{15};
 
 // Changes when one of the files is written, replaced or goes.
 std::string state_of(const std::vector<std::string>& files) {
@@ -53,6 +56,22 @@ void raise_descriptor_limit() {
   static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
 }
 
+// RS-09: how many clients there are descriptors for. Two thirds of those that are left now: the others are for the
+// connections to destinations, spill files and DNS, without which a client is of no use.
+std::size_t client_descriptors() {
+  constexpr std::size_t kKept = 16;  // commands on the admin socket, files of a reload, the answer 421 itself
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+  std::size_t open = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
+    static_cast<void>(entry);
+    ++open;
+  }
+  const auto taken = open + kKept;
+  return limit.rlim_cur > taken + 1 ? (limit.rlim_cur - taken) * 2 / 3 : 1;
+}
+
 unsigned shard_count(unsigned configured) {
   if (configured != 0) return configured;
   return std::max(1U, std::thread::hardware_concurrency());
@@ -69,10 +88,10 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
     : resolver(shard.executor(), daemon.config_->dns, shard.random(), shard.metrics(), daemon.clock_),
       engine(shard.executor(), resolver, daemon.slots_, shard.random(), shard.metrics()),
       pipeline({shard.executor(), &engine, &resolver, &daemon.spool_, &daemon.memory_, &daemon.disk_, &shard.metrics(),
-                &daemon.clock_, &daemon.dkim_library_, &daemon.mailroom_.durable()},
+                &daemon.clock_, &daemon.dkim_library_, &daemon.admission_, &daemon.mailroom_.durable()},
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
-              shard.random()},
+              shard.random(), daemon.stress_},
              settings) {}
 
 Daemon::Daemon(std::shared_ptr<const Config> config, std::unique_ptr<srs::TokenFile> tokens)
@@ -95,6 +114,8 @@ bool Daemon::open_doors(const Config& config, std::vector<std::string>& errors) 
     info->name = listener.address;
     info->tls = listener.tls;
     info->server = listener.server;
+    info->proxy = listener.proxy;
+    info->proxies = listener.proxies;
     bool known = false;
     for (auto& door : doors_) {
       if (!door->open || door->address != listener.address) continue;
@@ -211,6 +232,12 @@ int Daemon::run() {
   for (unsigned i = 0; i < shard_count(config_->threads); ++i) {
     units_.push_back(std::make_unique<Unit>(*this, forwarding, settings));
   }
+  connections_.set_ceiling(client_descriptors());
+  if (connections_.ceiling() < config_->limits.connections) {
+    log_.warn("few_descriptors", {{"connections", connections_.ceiling()},
+                                  {"limits.connections", config_->limits.connections},
+                                  {"hint", "raise LimitNOFILE (RLIMIT_NOFILE)"}});
+  }
   staff_mailroom(*forwarding);
   for (auto& unit : units_) unit->shard.start();
   for (auto& door : doors_) {
@@ -223,6 +250,7 @@ int Daemon::run() {
   take_sample();
   watch_certificates();
   dns_watch_.start(config_);
+  watch_lists();
   log_.info("started", {{"version", ONWARD_VERSION},
                         {"shards", units_.size()},
                         {"domains", config_->domains},
@@ -276,6 +304,15 @@ void Daemon::watch_certificates() {
   });
 }
 
+// RFC 5782 §5: block lists are tested at start, and ever again. One shard does it for all.
+void Daemon::watch_lists() {
+  boost::asio::post(units_.front()->shard.executor(), [unit = units_.front().get()] { unit->pipeline.test_lists(); });
+  lists_watch_.expires_after(kListsTime);
+  lists_watch_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) watch_lists();
+  });
+}
+
 // ---- reload
 
 nlohmann::json Daemon::reload() {
@@ -308,6 +345,9 @@ nlohmann::json Daemon::reload() {
     return answer;
   }
   for (const auto& warning : restart_needed(*config_, *fresh)) answer["warnings"].push_back(warning);
+  const auto& access = fresh->forwarding.access;
+  if (access && config_->forwarding.access) access->inherit_hits(*config_->forwarding.access);
+  static_cast<void>(admission_.lists.tell(fresh->forwarding.admission.lists, clock_.steady()));  // forgets the others
   config_ = fresh;
   certificates_seen_ = state_of(config_->tls_files);
   if (std::string error; !open_metrics(error)) answer["warnings"].push_back(error);
@@ -323,6 +363,7 @@ nlohmann::json Daemon::reload() {
       one->resolver.flush_cache();
     });
   }
+  boost::asio::post(units_.front()->shard.executor(), [unit = units_.front().get()] { unit->pipeline.test_lists(); });
   mailroom_.set_config(*forwarding, fresh->log.activity);
   dns_watch_.set_config(fresh);
   for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
@@ -400,6 +441,7 @@ net::Awaitable<void> Daemon::shut_down() {
   signals_.cancel();
   watch_.cancel();
   dns_watch_.stop();
+  lists_watch_.cancel();
   control_.stop();
 }
 

@@ -11,6 +11,8 @@ namespace app {
 namespace {
 
 constexpr core::Seconds kAskUnit{2};
+// Access rules that are told of, those with most hits.
+constexpr std::size_t kAccessRulesTold = 100;
 
 // {"accepted": {"1m": 12.0, ...}, ...}, messages (connections, recipients) a minute.
 nlohmann::json rates_json(const RateKeeper& keeper) {
@@ -41,6 +43,36 @@ void Daemon::take_sample() {
   rates_.sample(core::Steady::now(), values);
 }
 
+// Access rules with hits, block lists and their health, how many clients and senders are being counted.
+nlohmann::json Daemon::admission_status() {
+  nlohmann::json out;
+  const auto& forwarding = config_->forwarding;
+  const auto now = clock_.steady();
+  out["access"] = nlohmann::json::array();
+  if (forwarding.access) {
+    for (const auto& [rule, hits] : forwarding.access->hits(kAccessRulesTold)) {
+      const bool allows = rule->action == policy::AccessAction::allow;
+      out["access"].push_back({{"match", rule->to_string()}, {"action", allows ? "allow" : "block"}, {"hits", hits}});
+    }
+    for (const auto& database : {forwarding.access->countries(), forwarding.access->networks()}) {
+      if (database) out["geoip"].push_back(database->description());
+    }
+  }
+  out["dnsbl"] = nlohmann::json::array();
+  for (const auto& list : admission_.lists.tell(forwarding.admission.lists, now)) {
+    nlohmann::json one{{"name", list.name},
+                       {"state", std::string(policy::to_string(list.state))},
+                       {"questions", list.questions},
+                       {"listings", list.listings},
+                       {"failures", list.failures}};
+    if (!list.problem.empty()) one["problem"] = list.problem;
+    if (list.tested_ago.count() >= 0) one["tested_s_ago"] = list.tested_ago.count();
+    out["dnsbl"].push_back(std::move(one));
+  }
+  out["rates"] = {{"counted", admission_.rates.in_use(now)}, {"capacity", admission_.rates.capacity()}};
+  return out;
+}
+
 net::Awaitable<nlohmann::json> Daemon::status() {
   nlohmann::json out;
   const auto uptime = core::Steady::now() - started_;
@@ -48,6 +80,8 @@ net::Awaitable<nlohmann::json> Daemon::status() {
   out["hostname"] = config_->forwarding.hostname;
   out["uptime_s"] = std::chrono::duration_cast<core::Seconds>(uptime).count();
   out["sessions"] = connections_.total();
+  out["sessions_limit"] = std::min<std::size_t>(config_->limits.connections, connections_.ceiling());
+  out["stress"] = stress_.on();
   out["accepted_total"] = sum(core::Counter::messages_accepted);
   out["forwarded_total"] = sum(core::Counter::messages_forwarded);
   out["rejected_total"] = sum(core::Counter::messages_rejected);
@@ -67,6 +101,7 @@ net::Awaitable<nlohmann::json> Daemon::status() {
     counters[std::string(core::info(counter).name)] = sum(counter);
   }
   out["rates"] = rates_json(rates_);
+  out["admission"] = admission_status();
   out["upstream"] = upstream_status();
   if (const auto& seen = dns_watch_.last()) {
     out["dns_check"] = {{"age_s", std::chrono::duration_cast<core::Seconds>(clock_.wall() - seen->time).count()},

@@ -61,19 +61,14 @@ std::vector<core::IpAddress> inbound_addresses(const Config& config) {
   return out;
 }
 
-// Lists of addresses; those of names are about other people's names. Written so that it compiles whether or not
-// forwarder::Config has them.
-template <class Forwarding>
-std::vector<BlockList> block_lists_of(const Forwarding& forwarding) {
+// Lists of addresses; those of names are about other people's names, and an allow-list is no fault.
+std::vector<BlockList> block_lists_of(const forwarder::Config& forwarding) {
   std::vector<BlockList> out;
-  if constexpr (requires { forwarding.admission.lists; }) {
-    for (const auto& list : forwarding.admission.lists) {
-      using Kind = decltype(list.kind);
-      if (list.kind != Kind::ip || list.weight < 0) continue;
-      BlockList one{list.name, list.zone, {}};
-      for (const auto& range : list.listed) one.listed.emplace_back(range.first, range.last);
-      out.push_back(std::move(one));
-    }
+  for (const auto& list : forwarding.admission.lists) {
+    if (list.kind != policy::DnsblZone::Kind::ip || list.weight < 0) continue;
+    BlockList one{list.name, list.zone, {}};
+    for (const auto& range : list.listed) one.listed.emplace_back(range.first, range.last);
+    out.push_back(std::move(one));
   }
   return out;
 }

@@ -13,29 +13,13 @@ namespace {
 using enum NotYet::Default;
 
 constexpr std::array kTable{
-    NotYet{"access.rules", "[]"},
-    NotYet{"access.geoip", "{}"},
-    NotYet{"dnsbl", "[]"},
-    NotYet{"policy.dnsbl_threshold", "-"},
-    NotYet{"policy.rdns", "off", on},
-    NotYet{"policy.rdns_causes", "[]"},
-    NotYet{"policy.helo", "off", on},
-    NotYet{"policy.sender_domain", "off", on},
-    NotYet{"policy.rate.messages_per_ip", "off", on},
-    NotYet{"policy.rate.recipients_per_ip", "off", on},
-    NotYet{"policy.rate.messages_per_sender_domain", "off"},
-    NotYet{"policy.rate.recipients_per_rule", "off"},
-    NotYet{"policy.greylist.mode", "off"},
     NotYet{"delivery.tls", "none|opportunistic"},
     NotYet{"delivery.tls_fallback", "always", on},
     NotYet{"delivery.tls_ca_file", ""},
     NotYet{"delivery.dane", "false", on},
     NotYet{"delivery.mta_sts", "false", on},
     NotYet{"route.tls", "none|opportunistic"},
-    NotYet{"rule.rate", "off"},
-    NotYet{"catch_all.rate", "off"},
     NotYet{"https.listen", ""},
-    NotYet{"listener.proxy_protocol", "off"},
     NotYet{"dns.trust_ad", "never"},
 };
 

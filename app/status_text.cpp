@@ -89,6 +89,7 @@ void head(const json& status, Page& page) {
             pressure == 0   ? Colour::none
             : pressure == 1 ? Colour::yellow
                             : Colour::red);
+  if (status.value("stress", false)) page.line("state", "stress: timeouts are short", Colour::red);
   if (status.value("draining", false)) page.line("state", "draining", Colour::yellow);
   if (number(status, "log_lines_dropped") > 0) {
     page.line("log", fmt::format("{} lines lost", number(status, "log_lines_dropped")), Colour::red);
@@ -199,6 +200,22 @@ void upstream(const json& status, Page& page) {
   }
 }
 
+// Block lists with their health, and the access rules with most hits.
+void admission(const json& status, Page& page) {
+  const auto& told = part(status, "admission");
+  for (const auto& list : told.value("dnsbl", json::array())) {
+    const auto problem = word(list, "problem");
+    page.line("block list",
+              fmt::format("{}: {}; {} questions, {} listings, {} failures{}{}", word(list, "name"), word(list, "state"),
+                          number(list, "questions"), number(list, "listings"), number(list, "failures"),
+                          problem.empty() ? "" : ": ", problem),
+              problem.empty() ? Colour::none : Colour::red);
+  }
+  for (const auto& rule : told.value("access", json::array())) {
+    page.line("access", fmt::format("{} {}: {} hits", word(rule, "action"), word(rule, "match"), number(rule, "hits")));
+  }
+}
+
 void dns(const json& status, Page& page) {
   const auto& check = part(status, "dns_check");
   if (check.empty()) return;
@@ -222,6 +239,7 @@ std::string status_text(const json& status, const Screen& screen) {
   page.gap();
   queue(status, page);
   upstream(status, page);
+  admission(status, page);
   return page.text();
 }
 

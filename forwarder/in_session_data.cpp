@@ -87,7 +87,24 @@ std::optional<mail::Reply> InSession::check_message() {
       }
     }
   }
+  if (is_repeating()) return refuse(554, {5, 4, 6}, "This message has been here too often: a mail loop", "loop");
   return std::nullopt;
+}
+
+// LP-04: a loop that takes our marks off. Messages without a Message-ID cannot be told from notices that are all alike.
+bool InSession::is_repeating() {
+  const auto* field = intake_.headers().first("Message-ID");
+  auto* state = pipeline_.means().admission;
+  if (state == nullptr || field == nullptr) return false;
+  const auto message_id = mail::unfold(field->value());
+  const auto body = intake_.body_hash().to_base64();
+  for (const auto& recipient : recipients_) {
+    const auto address = recipient.address.to_string();
+    auto passage = state->repeats.enter({message_id, address, body}, pipeline_.means().clock->steady());
+    if (!passage) return true;
+    passages_.push_back(std::move(passage));
+  }
+  return false;
 }
 
 // promise.md C.5: what is known of these copies. A reply when somebody else's attempt is not over, or there is no room.
@@ -449,7 +466,10 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
       co_return reject(refuse(550, {5, 6, 0}, "The header is malformed", "bad-header"));
   }
   record_.message(intake_.headers(), intake_.size());
-  if (auto refusal = check_message()) co_return reject(std::move(*refusal));
+  if (auto refusal = check_message()) {
+    pipeline_.means().metrics->add(core::Counter::loops);
+    co_return reject(std::move(*refusal));
+  }
   const auto has_legs = [](const Recipient& recipient) { return !recipient.legs.empty(); };
   if (std::ranges::none_of(recipients_, has_legs)) {  // every recipient is dropped by rule
     pipeline_.means().metrics->add(core::Counter::messages_dropped);
@@ -525,6 +545,10 @@ net::Awaitable<mail::Reply> InSession::conclude() {
     reply = mail::Reply(250, {2, 0, 0}, "Ok: queued, id " + id_);
   } else {
     reply = compose_answer(decision.answer, all, config_->delivery.errors, masks(), id_);
+  }
+  // A retry that the ledger answers has passed before (parcel_ is null): it does not count again.
+  if (reply.positive() && parcel_) {
+    for (auto& passage : passages_) passage.keep();
   }
   settle_flights(decision, all, committed);
   leave_behind();

@@ -178,7 +178,7 @@ inbox.test. A 127.0.0.1
         self.run_it("onward route sales+promo@example.org --from bob@origin.test --ip 127.0.0.1")
         with open(os.path.join(self.folder, "m.eml"), "wb") as f:
             f.write(MAIL)
-        self.run_it("onward try --ip 127.0.0.1 --helo client.origin.test --from bob@origin.test --to sales@example.org m.eml", keep=15)
+        self.run_it("onward try --ip 127.0.0.1 --helo client.origin.test --from bob@origin.test --to sales@example.org m.eml", keep=19)
         self.run_it(f"onward auth --ip 127.0.0.1 --helo client.origin.test --mail-from bob@origin.test --dns-server {self.names.server} m.eml")
         self.run_it(f"onward auth spf --ip 192.0.2.9 --mail-from bob@origin.test --dns-server {self.names.server}", code=None)
         address = self.run_it("onward srs encode bob@origin.test").split()[-1]
@@ -250,7 +250,7 @@ inbox.test. A 127.0.0.1
         """What depends on the moment."""
         text = TABLE.sub(lambda m: f"{m[1]:<11}  0.4   0.4  0.4{'5' if m[1] == 'connections' else m[2]:>8}", text)
         text = re.sub(r"(?m)^a minute .*$", "a minute      1m    5m  15m  in all", text)
-        text = re.sub(r"(?m)^(onward .*), up .*$", r"\1, up 7s", text)
+        text = re.sub(r"(?m)^onward +\S+ on (.*), up .*$", r"onward     1.0.0 on \1, up 7s", text)
         text = re.sub(r"(?m)^memory .*$", "memory     0.0 of 512 MiB; spilled 0.0 MiB of 10 GiB; pressure 0", text)
         text = re.sub(r"(?m)^sessions .*$", "sessions   0", text)
         text = re.sub(r"(?m)^upstream .*$", "upstream   0 connections kept", text)

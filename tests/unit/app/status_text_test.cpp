@@ -45,6 +45,15 @@ json busy() {
             {"connections", {{"slow.example", 2}}},
             {"ipv4_only", {"g.example"}},
             {"marked_sources", {"192.0.2.1"}}}},
+          {"admission",
+           {{"dnsbl",
+             {{{"name", "zen"},
+               {"state", "out"},
+               {"questions", 7U},
+               {"listings", 2U},
+               {"failures", 1U},
+               {"problem", "refuses our resolver"}}}},
+            {"access", {{{"match", "192.0.2.0/24"}, {"action", "block"}, {"hits", 9U}}}}}},
           {"dns_check", {{"age_s", 60U}, {"names", 3U}, {"failures", 1U}, {"warnings", 0U}, {"score", 80U}}}};
 }
 
@@ -58,7 +67,9 @@ TEST(StatusText, says_everything) {
         "dead       slow.example until 2026-11-28T12:00:00Z: timed out\n",
         "minutes        T  5  10  10+\nTOTAL          6  3   2    1\ninbox.example  4  3   0    1\nx.example      2  0 "
         "  2    0\n",
-        "slow.example: 2 connections\n", "g.example: IPv6 refused", "our address 192.0.2.1 is refused"}) {
+        "block list zen: out; 7 questions, 2 listings, 1 failures: refuses our resolver\n",
+        "access     block 192.0.2.0/24: 9 hits\n", "slow.example: 2 connections\n", "g.example: IPv6 refused",
+        "our address 192.0.2.1 is refused"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
