@@ -206,13 +206,13 @@ void admission(const json& status, Page& page) {
   for (const auto& list : told.value("dnsbl", json::array())) {
     const auto problem = word(list, "problem");
     page.line("block list",
-              fmt::format("{}: {}; {} questions, {} listings, {} failures{}{}", word(list, "name"), word(list, "state"),
+              fmt::format("{} {}; {} questions, {} listings, {} failures{}{}", word(list, "name"), word(list, "state"),
                           number(list, "questions"), number(list, "listings"), number(list, "failures"),
                           problem.empty() ? "" : ": ", problem),
               problem.empty() ? Colour::none : Colour::red);
   }
   for (const auto& rule : told.value("access", json::array())) {
-    page.line("access", fmt::format("{} {}: {} hits", word(rule, "action"), word(rule, "match"), number(rule, "hits")));
+    page.line("access", fmt::format("{} {} {} hits", word(rule, "match"), word(rule, "action"), number(rule, "hits")));
   }
 }
 

@@ -67,8 +67,8 @@ TEST(StatusText, says_everything) {
         "dead       slow.example until 2026-11-28T12:00:00Z: timed out\n",
         "minutes        T  5  10  10+\nTOTAL          6  3   2    1\ninbox.example  4  3   0    1\nx.example      2  0 "
         "  2    0\n",
-        "block list zen: out; 7 questions, 2 listings, 1 failures: refuses our resolver\n",
-        "access     block 192.0.2.0/24: 9 hits\n", "slow.example: 2 connections\n", "g.example: IPv6 refused",
+        "block list zen out; 7 questions, 2 listings, 1 failures: refuses our resolver\n",
+        "access     192.0.2.0/24 block 9 hits\n", "slow.example: 2 connections\n", "g.example: IPv6 refused",
         "our address 192.0.2.1 is refused"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
