@@ -414,6 +414,7 @@ void Daemon::begin_shutdown() {
 net::Awaitable<bool> Daemon::drain_unit(Unit& unit, core::Deadline deadline) {
   bool done = co_await unit.server.drain(deadline);
   if (!done) unit.server.abort_sessions();
+  unit.engine.hurry();  // what the queue has begun and not sent yet is tried again by the next process
   unit.engine.pool().clear();
   unit.engine.gate().close();
   done = co_await unit.engine.gate().wait(done ? deadline : core::Deadline::after(core::Seconds(1))) && done;

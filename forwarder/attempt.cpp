@@ -19,6 +19,8 @@ constexpr core::Seconds kResetTimeout{10};
 // ---- the owner's side
 
 Attempt::~Attempt() {
+  if (engine_gone) return;
+  engine_.attempts_.erase(this);
   engine_.unlend(*this);
 }
 
@@ -32,7 +34,9 @@ Attempt::Attempt(Engine& engine, Order order, core::Log log)
       deadline_(core::Deadline::after(order_.config->delivery.deadline)),
       candidates_(
           {engine.resolver_, engine.random_, engine.metrics_, engine.marks_, engine.families_, abandoned_, changed},
-          order_.config, order_.target, log_) {}
+          order_.config, order_.target, log_) {
+  engine_.attempts_.insert(this);
+}
 
 std::size_t Attempt::add(mail::Mailbox to, RcptParameters parameters) {
   Recipient recipient;
@@ -94,6 +98,7 @@ void Attempt::abandon() {
   abandoned_ = true;
   // After the dot the answer is still worth having: it is journalled, and nobody else may be tried before it (I4).
   if (!dot_sent && upstream_) upstream_->stream->cancel();
+  if (wish_ != Wish::dot) pass_ = {};  // there is nothing to wait for, whatever a silent host keeps it from ending
   turn_->notify();
   wake_.notify();
 }

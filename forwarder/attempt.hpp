@@ -53,6 +53,8 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   bool body_ready = false;               // everything but the dot is out, or nobody is left to wait for
   bool finished = false;                 // every recipient has its outcome
   bool dot_sent = false;
+  bool hurried = false;      // nobody is to wait for the body to be ready
+  bool engine_gone = false;  // the event loop's end destroys what waits in it, after the engine
   bool family_refused = false;
 
  private:

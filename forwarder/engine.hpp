@@ -115,6 +115,7 @@ class Engine {
  public:
   Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, Slots& slots, core::Random& random,
          core::Metrics& metrics);
+  ~Engine();
 
   // From now on nothing is sent. `rehearsal` outlives the engine.
   void rehearse(Rehearsal& rehearsal) { rehearsal_ = &rehearsal; }
@@ -123,6 +124,8 @@ class Engine {
   Delivery start(Order order, const core::Log& log);
   // After a reload: kept sessions are closed, remembered families forgotten.
   void reset();
+  // For shutdown, when no session is left: who waits for ready() waits no longer. Attempts whose dot is out go on.
+  void hurry();
   // Attempts in flight; close() and wait() for shutdown.
   net::Gate& gate() { return gate_; }
   Pool& pool() { return pool_; }
@@ -142,6 +145,7 @@ class Engine {
   SourceMarks marks_;
   FamilyMemory families_;
   Rehearsal* rehearsal_ = nullptr;
+  std::set<Attempt*> attempts_;                         // all of them
   std::map<std::string, std::set<Attempt*>> lendable_;  // attempts whose client is sending data, by target
   void lend(Attempt& attempt);
   void unlend(Attempt& attempt);
