@@ -20,7 +20,6 @@ constexpr std::array kTable{
     NotYet{"delivery.mta_sts", "false", on},
     NotYet{"route.tls", "none|opportunistic"},
     NotYet{"https.listen", ""},
-    NotYet{"metrics.listen", "", on},
     NotYet{"dns.trust_ad", "never"},
 };
 

@@ -149,9 +149,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"log", "level = \"eror\"", "did you mean \"error\"?"}, Case{"log", "activity_days = 0", ""},
         Case{"log", "activity_days = 30", ""}, Case{"log", "activity_days = -1", "log.activity_days: -1"},
         Case{"https", "listen = \"\"", ""}, Case{"https", "listen = \"[::]:443\"", "https.listen: this version"},
-        Case{"metrics", "listen = \"\"", ""},
-        Case{"metrics", "listen = \"127.0.0.1:9254\"",
-             "metrics.listen: this version does not have that yet; leave it out, or write \"\""}));
+        Case{"metrics", "listen = \"\"", ""}, Case{"metrics", "listen = \"127.0.0.1:9254\"", ""},
+        Case{"metrics", "listen = \"metrics.example:9254\"",
+             "metrics.listen: \"metrics.example:9254\" is no address"}));
 
 INSTANTIATE_TEST_SUITE_P(
     srs_dkim_tls, MainKeys,
@@ -659,7 +659,7 @@ TEST(NotYet, one_warning_names_what_is_on_by_default_and_not_active) {
   ASSERT_EQ(warnings.size(), 1U);
   EXPECT_EQ(warnings[0].message,
             "not active in this version, though on by default: "
-            "delivery.tls_fallback, delivery.dane, delivery.mta_sts, metrics.listen");
+            "delivery.tls_fallback, delivery.dane, delivery.mta_sts");
   const auto& fewer = parse(main_toml("", "[delivery]\ntls_fallback = \"always\"\n")).report.warnings;
   ASSERT_EQ(fewer.size(), 1U);
   EXPECT_THAT(fewer[0].message, HasSubstr("by default: delivery.dane"));
