@@ -319,7 +319,7 @@ void Loader::load_suffixes() {
 
 void Loader::load_tls() {
   std::string wrong;
-  config_->forwarding.tls_client = net::TlsClient::make(net::TlsClient::Verify::none, "", wrong);
+  config_->forwarding.tls_client = net::TlsClient::make(net::TlsClient::Roots::none, "", wrong);
   if (!config_->forwarding.tls_client) error(path_, 0, "delivery.tls", wrong);
   if (!main_.tls.present || main_.tls.settings.pairs.empty()) return;
   auto settings = main_.tls.settings;

@@ -150,8 +150,9 @@ net::Awaitable<HelloResult> say_hello(const OpenSettings& settings, std::unique_
     result.judgement = judge(up->trouble(Stage::tls, nullptr, core::make_error_code(core::Errc::protocol)));
     co_return result;
   }
-  const std::string server_name = up->host;
-  const auto shaken = co_await up->stream->start_tls(*settings.tls_client, server_name, limit());
+  net::TlsDemand demand;
+  demand.server_name = up->host;
+  const auto shaken = co_await up->stream->start_tls(*settings.tls_client, std::move(demand), limit());
   if (!shaken) {
     metrics.add(core::Counter::tls_out_failed);
     result.handshake_failed = true;
