@@ -38,6 +38,8 @@ struct MainText {
     std::string domain;
     std::vector<KeyText> keys;
   } dkim;
+  Text tls_ca_file;   // "" : the system's roots
+  Text https_listen;  // "" : off
   bool arc_seal = true, arc_written = false;
   unsigned arc_line = 0, dmarc_discovery_line = 0;
 };

@@ -82,7 +82,9 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
               shard.random()},
-             settings) {}
+             settings) {
+  engine.share(daemon.transport_.transport());
+}
 
 Daemon::Daemon(std::shared_ptr<const Config> config, std::unique_ptr<srs::TokenFile> tokens)
     : config_(std::move(config)),
@@ -180,12 +182,13 @@ int Daemon::run() {
   wait_for_signal();
   std::vector<std::string> errors;
   std::string error;
-  if (!open_doors(*config_, errors) || !drop_privileges(error)) {
+  if (!open_doors(*config_, errors) || !transport_.bind(*config_, error) || !drop_privileges(error)) {
     if (!error.empty()) errors.push_back(error);
     for (const auto& text : errors) fmt::print(stderr, "onward: {}\n", text);
     return 1;
   }
   harden_process();
+  transport_.open(*config_);
   admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,
                                          [this](const nlohmann::json& request) { return handle(request); });
   if (!admin_->start(error)) {
@@ -198,6 +201,7 @@ int Daemon::run() {
     units_.push_back(std::make_unique<Unit>(*this, forwarding, settings));
   }
   for (auto& unit : units_) unit->shard.start();
+  transport_.use(config_, forwarding, units_.front()->shard.executor(), units_.front()->engine);
   for (auto& door : doors_) {
     run_door(*door);
     log_.info("listening",
@@ -278,8 +282,10 @@ nlohmann::json Daemon::reload() {
   const auto fresh = std::get<std::shared_ptr<const Config>>(loaded);
   const std::size_t before = doors_.size();
   std::vector<std::string> errors;
-  if (!open_doors(*fresh, errors)) {
-    for (const auto& error : errors) log_.error("reload_failed", {{"error", error}});
+  std::string error;
+  if (!open_doors(*fresh, errors) || !transport_.bind(*fresh, error)) {
+    if (!error.empty()) errors.push_back(error);
+    for (const auto& text : errors) log_.error("reload_failed", {{"error", text}});
     answer["errors"] = errors;
     doors_.resize(before);  // what was opened in vain
     std::vector<std::string> ignored;
@@ -309,6 +315,7 @@ nlohmann::json Daemon::reload() {
       one->resolver.flush_cache();
     });
   }
+  transport_.use(config_, forwarding, units_.front()->shard.executor(), units_.front()->engine);
   for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
   for (auto& door : doors_) {
     if (!door->wanted && std::exchange(door->open, false)) door->listener->stop();
@@ -407,6 +414,7 @@ void Daemon::begin_shutdown() {
   notify_systemd("STOPPING=1");
   log_.info("draining", {{"sessions", connections_.total()}});
   for (auto& door : doors_) door->listener->stop();
+  transport_.stop();
   auto work = shut_down();
   boost::asio::co_spawn(control_, std::move(work), boost::asio::detached);
 }

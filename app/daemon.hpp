@@ -15,6 +15,7 @@
 #include "app/admin_server.hpp"
 #include "app/config.hpp"
 #include "app/stderr_sink.hpp"
+#include "app/transport_service.hpp"
 #include "core/budget.hpp"
 #include "core/log.hpp"
 #include "forwarder/engine.hpp"
@@ -85,6 +86,7 @@ class Daemon {
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
   boost::asio::steady_timer watch_{control_};
+  TransportService transport_{control_, metrics_, log_};
   std::string certificates_seen_;  // inode, size and time of change of each TLS file
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<std::unique_ptr<Door>> doors_;

@@ -27,13 +27,7 @@ constexpr std::array kTable{
     NotYet{"policy.rate.recipients_per_rule", "off"},
     NotYet{"policy.greylist.mode", "off"},
     NotYet{"delivery.handoff", "0s", on},
-    NotYet{"delivery.tls", "none|opportunistic"},
-    NotYet{"delivery.tls_fallback", "always", on},
-    NotYet{"delivery.tls_ca_file", ""},
-    NotYet{"delivery.dane", "false", on},
-    NotYet{"delivery.mta_sts", "false", on},
     NotYet{"delivery.custody", "inline"},
-    NotYet{"route.tls", "none|opportunistic"},
     NotYet{"rule.custody", "inline"},
     NotYet{"rule.rate", "off"},
     NotYet{"rule.fallback", "[]"},
@@ -41,12 +35,10 @@ constexpr std::array kTable{
     NotYet{"catch_all.rate", "off"},
     NotYet{"catch_all.fallback", "[]"},
     NotYet{"queue", "{}", on},
-    NotYet{"https.listen", ""},
     NotYet{"metrics.listen", "", on},
     NotYet{"limits.ledger", "-", on},
     NotYet{"log.activity_days", "0", on},
     NotYet{"listener.proxy_protocol", "off"},
-    NotYet{"dns.trust_ad", "never"},
 };
 
 }  // namespace

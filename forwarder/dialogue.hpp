@@ -34,9 +34,10 @@ Capabilities parse_capabilities(const mail::Reply& ehlo);
 
 struct MailParameters {
   mail::ReversePath from;
-  std::uint64_t size = 0;  // 0: SIZE is not said (not known yet)
-  bool eight_bit = false;  // BODY=8BITMIME, said when offered
-  bool smtputf8 = false;   // said; the caller has checked that it is offered
+  std::uint64_t size = 0;   // 0: SIZE is not said (not known yet)
+  bool eight_bit = false;   // BODY=8BITMIME, said when offered
+  bool smtputf8 = false;    // said; the caller has checked that it is offered
+  bool requiretls = false;  // the same (RFC 8689)
 };
 
 class ClientDialogue {

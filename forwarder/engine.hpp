@@ -37,6 +37,7 @@ struct Order {
   bool eight_bit = false;           // the client said BODY=8BITMIME
   bool smtputf8 = false;            // the client said SMTPUTF8
   core::IpAddress client;           // its network: what shares are counted by
+  TlsWish tls = TlsWish::ordinary;  // what the sender asks of TLS
 };
 
 class Attempt;
@@ -71,6 +72,10 @@ class Delivery {
   // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.
   void withdraw(std::size_t index);
 
+  // The message says "TLS-Required: No" (RFC 8689 §5): recipients that a TLS policy kept from being asked are asked
+  // again, without it. Before begin_body().
+  void lift_tls_policy();
+
   // Our client has begun its data: the upstream session stays ours for the rest of the lease only as long as nobody
   // else waits for one (promise.md C.3.2, docs/decisions/005-lease-time.md).
   void data_begun();
@@ -102,6 +107,12 @@ class Engine {
   Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, Slots& slots, core::Random& random,
          core::Metrics& metrics);
 
+  // What all shards know together of policies and of TLS; it outlives the engine. Without it the engine keeps to
+  // itself.
+  void share(Transport& transport);
+  Transport& transport() { return *transport_; }
+  StsFinder& sts() { return *sts_; }
+
   // From now on nothing is sent. `rehearsal` outlives the engine.
   void rehearse(Rehearsal& rehearsal) { rehearsal_ = &rehearsal; }
 
@@ -127,6 +138,10 @@ class Engine {
   net::Gate gate_;
   SourceMarks marks_;
   FamilyMemory families_;
+  core::SystemClock clock_;
+  std::unique_ptr<Transport> own_transport_;
+  Transport* transport_ = nullptr;
+  std::unique_ptr<StsFinder> sts_;
   Rehearsal* rehearsal_ = nullptr;
   std::map<std::string, std::set<Attempt*>> lendable_;  // attempts whose client is sending data, by target
   void lend(Attempt& attempt);

@@ -6,6 +6,7 @@
 
 #include "core/text.hpp"
 #include "forwarder/dressing.hpp"
+#include "forwarder/tls_policy.hpp"
 
 namespace forwarder {
 namespace {
@@ -204,6 +205,7 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
       order.eight_bit = command_.body == mail::Body::eight_bit;
       order.smtputf8 = command_.smtputf8;
       order.client = core::client_network(client_.address);
+      if (command_.requiretls) order.tls = TlsWish::required;
       Group fresh;
       fresh.target = targets[i];
       fresh.delivery = pipeline_.means().engine->start(std::move(order), log_);
@@ -259,7 +261,8 @@ net::Awaitable<mail::Reply> InSession::settle_recipient(Recipient recipient) {
       verdict.emplace();
       verdict->reply = mail::Reply(451, {4, 4, 1}, "The destination cannot be reached now");
     }
-    if (verdict->fate == mail::Fate::delivered) {
+    // C.3.1: a TLS policy that was not met counts at the dot, for "TLS-Required: No" may still come in the header.
+    if (verdict->fate == mail::Fate::delivered || verdict->tls_policy) {
       acceptable = true;
     } else {
       leg.refused_at_rcpt = true;
@@ -416,7 +419,11 @@ std::shared_ptr<const ReceivedParcel> InSession::make_parcel(core::Result<void>&
 net::Awaitable<bool> InSession::stream_to_all(std::shared_ptr<const ReceivedParcel> parcel, core::Deadline deadline) {
   // interface.md §6.29: whether SMTPUTF8 is needed is decided by the header (addresses see to themselves).
   const bool utf8 = command_.smtputf8 && parcel->content().has_8bit_header;
-  for (auto& group : groups_) group.delivery.begin_body(parcel, utf8);
+  const bool lift_tls = !command_.requiretls && tls_is_optional(intake_.headers());  // RFC 8689 §4.1: the stronger wins
+  for (auto& group : groups_) {
+    if (lift_tls) group.delivery.lift_tls_policy();
+    group.delivery.begin_body(parcel, utf8);
+  }
   const auto limit = groups_.size() > 1 ? deadline.within(kGroupsWait) : deadline;
   bool all = true;
   for (auto& group : groups_) all = co_await group.delivery.ready(limit) && all;

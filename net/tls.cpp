@@ -293,6 +293,11 @@ std::shared_ptr<const TlsServer> TlsServer::make(const TlsServerSettings& settin
   return std::shared_ptr<const TlsServer>(new TlsServer(std::move(impl)));
 }
 
+bool TlsServer::has_certificate_for(std::string_view name) const {
+  const auto host = core::lower(name);
+  return std::ranges::any_of(impl_->pairs, [&](const Pair& pair) { return covers(pair, host); });
+}
+
 std::unique_ptr<TlsSession> TlsServer::session(int fd) const {
   return std::make_unique<TlsSession>(impl_->fallback, fd, TlsSession::Side::server);
 }

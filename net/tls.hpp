@@ -33,6 +33,8 @@ class TlsServer {
   // (TL-09).
   static std::shared_ptr<const TlsServer> make(const TlsServerSettings& settings, std::string& error);
   ~TlsServer();
+  // Does a certificate name it, exactly or by wildcard?
+  bool has_certificate_for(std::string_view name) const;
 
  private:
   friend class Stream;
