@@ -94,11 +94,11 @@ awaitable<void> AdminServer::Impl::talk(std::shared_ptr<Local::socket> socket) {
   std::string text(length, '\0');
   auto [short_text, m] = co_await boost::asio::async_read(*socket, boost::asio::buffer(text), kToken);
   if (short_text) co_return;
-  const auto request = nlohmann::json::parse(text, nullptr, false);
+  auto request = nlohmann::json::parse(text, nullptr, false);
   if (!request.is_object()) co_return;
   nlohmann::json answer;
   try {
-    answer = handler(request);
+    answer = co_await handler(std::move(request));
   } catch (const std::exception& error) {  // a bug of ours must not take the daemon's other commands with it
     answer = {{"ok", false}, {"errors", {std::string("internal error: ") + error.what()}}};
   }

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -15,8 +16,8 @@ namespace app {
 
 class AdminServer {
  public:
-  // Called on the executor's thread for each request; may take its time, but nobody else is answered meanwhile.
-  using Handler = std::function<nlohmann::json(const nlohmann::json&)>;
+  // Called on the executor's thread for each request; while it waits, others are answered. A request has 10 s in all.
+  using Handler = std::function<boost::asio::awaitable<nlohmann::json>(nlohmann::json)>;
 
   // `owner`: a further uid that may talk to us (who started the daemon before it dropped privileges).
   AdminServer(boost::asio::any_io_executor executor, std::string path, uid_t owner, Handler handler);

@@ -51,6 +51,10 @@ int cmd_serve(const GlobalOptions& global) {
       return kExitProblem;
     }
     auto opened = srs::TokenFile::open(state_dir + "/srs.tokens");
+    if (!opened && opened.error() == boost::system::errc::resource_unavailable_try_again) {  // DU-08
+      fmt::print(stderr, "onward: {}: another onward uses this state_dir\n", state_dir);
+      return kExitTryLater;
+    }
     if (!opened) {
       fmt::print(stderr, "onward: {}/srs.tokens: {}\n", state_dir, opened.error().message());
       return kExitProblem;

@@ -1,10 +1,13 @@
 // The command line (interface.md §3): subcommands, with -c and --json before or after them. Exit 2 for what cannot be
 // parsed.
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 
 #include "app/commands.hpp"
+#include "core/failpoint.hpp"
 
 namespace app {
 namespace {
@@ -39,6 +42,94 @@ int run_command_line(int argc, const char* const* argv) {
   plain("reload", "make the daemon read its configuration again", cmd_reload);
   plain("drain", "finish what is under way, take nothing new, stop", cmd_drain);
   plain("stop", "the same as drain", cmd_stop);
+
+  plain("recover", "check and repair state_dir after damage, saying what was lost", cmd_recover);
+
+  QueueFilter filter;
+  auto* queue = command(cli, "queue", "the queue: what is ours to deliver");
+  queue->require_subcommand(1);
+  const auto narrowed = [&](CLI::App& sub, bool with_id) {
+    if (with_id) sub.add_option("ID", filter.id, "one message");
+    sub.add_option("--to", filter.to, "destination domain");
+    sub.add_option("--sender", filter.sender, "envelope sender: an address, @domain, or <>");
+    sub.add_option("--rcpt", filter.rcpt, "recipient as the client said it: an address or @domain");
+    sub.add_option("--state", filter.state, "active, deferred or hold")
+        ->check(CLI::IsMember({"active", "deferred", "hold"}));
+    sub.add_option("--older", filter.older, "in the queue for longer than, as in 2h");
+    sub.add_flag("--all", filter.all, "everything");
+  };
+  auto* queue_list = command(*queue, "list", "the messages in the queue");
+  narrowed(*queue_list, false);
+  queue_list->callback([&] { action = [&] { return cmd_queue_list(global, filter); }; });
+  auto* queue_show = command(*queue, "show", "one message, with every recipient");
+  queue_show->add_option("ID", filter.id)->required();
+  queue_show->callback([&] { action = [&] { return cmd_queue_show(global, filter); }; });
+  std::string verb;
+  const auto queue_command = [&](const char* name, const char* help) {
+    auto* sub = command(*queue, name, help);
+    narrowed(*sub, true);
+    sub->callback([&, name] {
+      verb = name;
+      action = [&] { return cmd_queue_touch(global, verb, filter); };
+    });
+    return sub;
+  };
+  queue_command("retry", "try again now");
+  queue_command("hold", "keep back until released")->add_option("--reason", filter.reason, "for whoever wonders later");
+  queue_command("release", "end a hold");
+  queue_command("fail", "give up now: the sender gets a delivery report");
+  queue_command("delete", "remove without a word to the sender; it is logged");
+  auto* rules = command(*queue, "rules", "hold rules: what comes is held too");
+  rules->require_subcommand(1);
+  auto* rules_list = command(*rules, "list", "the hold rules");
+  rules_list->callback([&] {
+    verb = "list";
+    action = [&] { return cmd_queue_rule(global, verb, filter); };
+  });
+  auto* rules_add = command(*rules, "add", "hold what matches, from now on");
+  rules_add->add_option("--to", filter.to, "destination domain");
+  rules_add->add_option("--sender", filter.sender, "glob on the envelope sender; <> for bounces");
+  rules_add->add_option("--rcpt", filter.rcpt, "glob on the recipient");
+  rules_add->add_option("--reason", filter.reason, "for whoever wonders later");
+  rules_add->add_option("--for", filter.lasts, "ends by itself after, as in 2h");
+  rules_add->callback([&] {
+    verb = "add";
+    action = [&] { return cmd_queue_rule(global, verb, filter); };
+  });
+  auto* rules_remove = command(*rules, "remove", "end a hold rule and release what it holds");
+  rules_remove->add_option("RULE", filter.id, "its number")->required();
+  rules_remove->callback([&] {
+    verb = "remove";
+    action = [&] { return cmd_queue_rule(global, verb, filter); };
+  });
+
+  LogOptions log;
+  auto* log_command = command(cli, "log", "the activity log: what became of each recipient");
+  log_command->add_flag("--follow", log.follow, "go on printing what happens");
+  log_command->add_option("--since", log.since, "not older than, as in 1h");
+  log_command->add_option("--rcpt", log.rcpt, "recipient");
+  log_command->add_option("--from", log.from, "envelope sender");
+  log_command->add_option("--id", log.id, "of a message or session, or a Message-ID in <>");
+  log_command->add_option("--status", log.status)
+      ->check(CLI::IsMember({"forwarded", "rejected", "deferred", "queued", "dropped", "delivered", "bounced"}));
+  log_command->add_option("--most", log.most, "rows")->check(CLI::Range(1, 1000))->capture_default_str();
+  log_command->callback([&] { action = [&] { return cmd_log(global, log); }; });
+
+  std::string trace_id;
+  auto* trace = command(cli, "trace", "everything known of a session or message");
+  trace->add_option("ID", trace_id, "of a message or session, or a Message-ID in <>")->required();
+  trace->callback([&] { action = [&] { return cmd_trace(global, trace_id); }; });
+
+  std::string fingerprint;
+  std::size_t most_entries = 100;
+  auto* ledger = command(cli, "ledger", "the delivery ledger: who has had our final dot");
+  ledger->require_subcommand(1);
+  auto* ledger_list = command(*ledger, "list", "the newest entries");
+  ledger_list->add_option("--most", most_entries, "entries")->check(CLI::Range(1, 1000))->capture_default_str();
+  ledger_list->callback([&] { action = [&] { return cmd_ledger(global, "", most_entries); }; });
+  auto* ledger_show = command(*ledger, "show", "entries by their fingerprint");
+  ledger_show->add_option("FINGERPRINT", fingerprint, "at least four hexadecimal digits")->required();
+  ledger_show->callback([&] { action = [&] { return cmd_ledger(global, fingerprint, most_entries); }; });
 
   RouteOptions route;
   auto* route_command = command(cli, "route", "explain where mail to an address would go");
@@ -106,6 +197,24 @@ int run_command_line(int argc, const char* const* argv) {
   keygen_command->add_option("--out", keygen.out, "key file; default SELECTOR.DOMAIN.pem here");
   keygen_command->callback([&] { action = [&] { return cmd_dkim_keygen(global, keygen); }; });
 
+  bool list_failpoints = false;
+  if (!core::failpoints().empty()) {
+    cli.add_flag("--list-failpoints", list_failpoints, "the kill points that are compiled in, for tests")
+        ->trigger_on_parse();
+    cli.get_option("--list-failpoints")->each([](const std::string&) {
+      for (const auto& point : core::failpoints()) {
+        std::printf("K%-3u %-28s %s\n", point.number, std::string(point.name).c_str(),
+                    std::string(point.where).c_str());
+      }
+      throw CLI::Success();
+    });
+  }
+  if (const char* plan = std::getenv("ONWARD_FAILPOINTS")) {
+    if (const auto armed = core::arm_failpoints(plan); !armed) {
+      std::fprintf(stderr, "onward: %s\n", armed.error().text.c_str());
+      return kExitUsage;
+    }
+  }
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -39,6 +39,19 @@ struct AuthOptions {
   bool spf_only = false;
 };
 
+// Which messages of the queue are meant, and what else its commands want to know.
+struct QueueFilter {
+  std::string id, to, sender, rcpt, state, older;  // older: "2h"
+  std::string reason, lasts;                       // of a hold, of a hold rule
+  bool all = false;
+};
+
+struct LogOptions {
+  std::string since, rcpt, from, id, status;  // since: "1h"
+  std::size_t most = 100;
+  bool follow = false;
+};
+
 struct TryOptions {
   std::string ip, helo, from;  // from "" or "<>": the null sender
   std::vector<std::string> to;
@@ -53,6 +66,17 @@ int cmd_auth(const GlobalOptions& global, const AuthOptions& options);
 int cmd_srs_encode(const GlobalOptions& global, const std::string& address);
 int cmd_srs_decode(const GlobalOptions& global, const std::string& address);
 int cmd_dkim_keygen(const GlobalOptions& global, const KeygenOptions& options);
+int cmd_queue_list(const GlobalOptions& global, const QueueFilter& filter);
+int cmd_queue_show(const GlobalOptions& global, const QueueFilter& filter);
+// retry, hold, release, fail, delete
+int cmd_queue_touch(const GlobalOptions& global, const std::string& verb, const QueueFilter& filter);
+// list, add, remove
+int cmd_queue_rule(const GlobalOptions& global, const std::string& verb, const QueueFilter& filter);
+int cmd_log(const GlobalOptions& global, const LogOptions& options);
+int cmd_trace(const GlobalOptions& global, const std::string& id);
+// fingerprint "": the newest ones
+int cmd_ledger(const GlobalOptions& global, const std::string& fingerprint, std::size_t most);
+int cmd_recover(const GlobalOptions& global);
 int cmd_status(const GlobalOptions& global);
 int cmd_reload(const GlobalOptions& global);
 int cmd_drain(const GlobalOptions& global);

@@ -40,6 +40,7 @@ struct HttpsConfig {
 struct LogConfig {
   core::LogFormat format = core::LogFormat::json;
   core::LogLevel level = core::LogLevel::info;
+  core::Milliseconds activity{std::chrono::hours(24 * 30)};  // how long `onward log` can look back
 };
 
 // Budgets of the whole process; limits of one session or message are in smtpd::Settings and forwarder::Config.
@@ -48,6 +49,7 @@ struct Limits {
   std::uint64_t spill = 10ULL << 30;    // octets of spill files
   std::uint64_t spill_above = 256ULL << 10;
   unsigned connections = 10'000;
+  std::uint32_t ledger = 1'000'000;  // fingerprints
 };
 
 struct Config {

@@ -121,7 +121,7 @@ void read_delivery(Section& root, MainText& out) {
   d.connect_timeout = section.duration("connect_timeout", d.connect_timeout, timeout);
   d.command_timeout = section.duration("command_timeout", d.command_timeout, timeout);
   d.rcpt_patience = section.duration("rcpt_patience", d.rcpt_patience, timeout);
-  static_cast<void>(section.duration("handoff", 20s, timeout, Section::Zero::off));
+  d.handoff = section.duration("handoff", d.handoff, timeout, Section::Zero::off);
   d.deadline = section.duration("deadline", d.deadline, timeout);
   d.tls = read_upstream_tls(section);
   d.tls_fallback = section.choice("tls_fallback", d.tls_fallback,
@@ -140,7 +140,8 @@ void read_delivery(Section& root, MainText& out) {
                             {{"full", forwarder::ErrorDetail::full},
                              {"masked", forwarder::ErrorDetail::masked},
                              {"code-only", forwarder::ErrorDetail::code_only}});
-  static_cast<void>(section.choice("custody", 0, {{"inline", 0}, {"queue", 1}}));
+  d.custody =
+      section.choice("custody", d.custody, {{"inline", policy::Custody::sender}, {"queue", policy::Custody::queue}});
   if (d.rcpt_patience > d.deadline) {
     section.error("rcpt_patience", "is more than deadline; it is one part of it and must be less");
   }

@@ -105,7 +105,7 @@ void read_limits(Section section, MainText& out) {
   config.smtp.data_timeout = section.duration("data_timeout", config.smtp.data_timeout, kTimeout);
   config.forwarding.received_headers = section.count("received_headers", config.forwarding.received_headers, {1, 1000});
   limits.spill = section.size("spill", limits.spill, {0, 1024 * kTiB});
-  static_cast<void>(section.number("ledger", 1'000'000, {1000, 1'000'000'000}));
+  limits.ledger = section.count("ledger", limits.ledger, {1000, 1'000'000'000});
   if (limits.spill_above > limits.memory) {
     section.error("spill_above", fmt::format("is more than memory ({}); it must be less, it is the part of one message",
                                              core::format_size(limits.memory)));
@@ -149,7 +149,7 @@ void read_log(Section section, MainText& out) {
                               {"info", core::LogLevel::info},
                               {"warn", core::LogLevel::warn},
                               {"error", core::LogLevel::error}});
-  static_cast<void>(section.number("activity_days", 30, {0, 3650}));
+  log.activity = std::chrono::hours(24 * section.number("activity_days", 30, {0, 3650}));
   section.finish();
 }
 

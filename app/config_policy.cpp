@@ -173,17 +173,26 @@ void read_checks(Section section, MainText& out) {
   section.finish();
 }
 
-void read_queue(Section section) {
+void read_queue(Section section, MainText& out) {
+  auto& schedule = out.config.forwarding.queue.schedule;
+  std::vector<core::Milliseconds> steps;
   for (const auto& step : section.texts("retry")) {
     const auto parsed = core::parse_duration(step.value);
-    if (!parsed || *parsed < 1s) {
-      section.error_at(step.line, "retry",
-                       fmt::format("\"{}\" is no time; write for example \"5m\"", core::printable(step.value)));
+    if (!parsed || *parsed < 1s || *parsed > kMonth) {
+      section.error_at(
+          step.line, "retry",
+          fmt::format("\"{}\" is no time from 1s to 31d; write for example \"5m\"", core::printable(step.value)));
+    } else {
+      steps.push_back(*parsed);
     }
   }
-  static_cast<void>(section.duration("lifetime", 5 * 24h, {1s, kMonth}));
-  static_cast<void>(section.duration("fallback_after", 4h, {1s, kMonth}));
-  static_cast<void>(section.duration("delay_notice", 0s, {1s, kMonth}, Section::Zero::off));
+  if (section.has("retry") && steps.empty()) {
+    section.error("retry", "names no time; write for example [\"1m\", \"5m\", \"15m\", \"1h\"]");
+  }
+  if (!steps.empty()) schedule.retry = std::move(steps);
+  schedule.lifetime = section.duration("lifetime", schedule.lifetime, {1s, kMonth});
+  schedule.fallback_after = section.duration("fallback_after", schedule.fallback_after, {1s, kMonth});
+  schedule.delay_notice = section.duration("delay_notice", schedule.delay_notice, {1s, kMonth}, Section::Zero::off);
   section.finish();
 }
 
@@ -194,7 +203,7 @@ void read_policy(Section& root, MainText& out) {
   read_access(root.table("access"));
   read_dnsbls(root);
   read_checks(root.table("policy"), out);
-  read_queue(root.table("queue"));
+  read_queue(root.table("queue"), out);
 }
 
 }  // namespace app

@@ -78,7 +78,7 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
     : resolver(shard.executor(), daemon.config_->dns, shard.random(), shard.metrics(), daemon.clock_),
       engine(shard.executor(), resolver, daemon.slots_, shard.random(), shard.metrics()),
       pipeline({shard.executor(), &engine, &resolver, &daemon.spool_, &daemon.memory_, &daemon.disk_, &shard.metrics(),
-                &daemon.clock_, &daemon.dkim_library_},
+                &daemon.clock_, &daemon.dkim_library_, &daemon.mailroom_.durable()},
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
               shard.random()},
@@ -92,7 +92,8 @@ Daemon::Daemon(std::shared_ptr<const Config> config, std::unique_ptr<srs::TokenF
       log_(sink_, config_->log.format, config_->log.level),
       memory_(config_->limits.memory),
       disk_(config_->limits.spill),
-      spool_(config_->state_dir, kSpoolThreads) {}
+      spool_(config_->state_dir, kSpoolThreads),
+      mailroom_(clock_, log_, metrics_) {}
 
 Daemon::~Daemon() = default;
 
@@ -174,6 +175,23 @@ std::shared_ptr<const forwarder::Config> Daemon::forwarding_of(const std::shared
   return forwarding;
 }
 
+// After privileges are gone: what it makes belongs to `user`.
+bool Daemon::open_mailroom(int& code) {
+  std::string error;
+  code = mailroom_.open({config_->state_dir, config_->limits.ledger, config_->log.activity}, error);
+  if (code == 0) return true;
+  fmt::print(stderr, "onward: {}\n", error);
+  return false;
+}
+
+void Daemon::staff_mailroom(const forwarder::Config& forwarding) {
+  std::vector<Mailroom::Place> places;
+  for (auto& unit : units_) places.push_back({&unit->shard, &unit->engine, &unit->pipeline});
+  mailroom_.staff(std::move(places), forwarding);
+  desk_ = std::make_unique<QueueDesk>(mailroom_.durable(), units_.front()->shard.executor(), log_);
+  boost::asio::post(units_.front()->shard.executor(), [this] { mailroom_.start(); });
+}
+
 int Daemon::run() {
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
@@ -189,8 +207,10 @@ int Daemon::run() {
   }
   harden_process();
   transport_.open(*config_);
+  int code = 0;
+  if (!open_mailroom(code)) return code;
   admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,
-                                         [this](const nlohmann::json& request) { return handle(request); });
+                                         [this](nlohmann::json request) { return handle(std::move(request)); });
   if (!admin_->start(error)) {
     fmt::print(stderr, "onward: {}\n", error);
     return 1;
@@ -200,6 +220,7 @@ int Daemon::run() {
   for (unsigned i = 0; i < shard_count(config_->threads); ++i) {
     units_.push_back(std::make_unique<Unit>(*this, forwarding, settings));
   }
+  staff_mailroom(*forwarding);
   for (auto& unit : units_) unit->shard.start();
   transport_.use(config_, forwarding, units_.front()->shard.executor(), units_.front()->engine);
   for (auto& door : doors_) {
@@ -230,6 +251,7 @@ int Daemon::run() {
     sink_.finish();
     std::_Exit(0);
   }
+  mailroom_.dismiss();
   return 0;
 }
 
@@ -316,6 +338,7 @@ nlohmann::json Daemon::reload() {
     });
   }
   transport_.use(config_, forwarding, units_.front()->shard.executor(), units_.front()->engine);
+  mailroom_.set_config(*forwarding, fresh->log.activity);
   for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
   for (auto& door : doors_) {
     if (!door->wanted && std::exchange(door->open, false)) door->listener->stop();
@@ -337,7 +360,7 @@ std::uint64_t Daemon::sum(core::Counter counter) const {
   return total;
 }
 
-nlohmann::json Daemon::status() {
+net::Awaitable<nlohmann::json> Daemon::status() {
   nlohmann::json out;
   const auto uptime = core::Steady::now() - started_;
   out["version"] = ONWARD_VERSION;
@@ -347,7 +370,8 @@ nlohmann::json Daemon::status() {
   out["forwarded_total"] = sum(core::Counter::messages_forwarded);
   out["rejected_total"] = sum(core::Counter::messages_rejected);
   out["deferred_total"] = sum(core::Counter::messages_deferred);
-  out["queue"] = {{"active", 0}, {"deferred", 0}, {"hold", 0}};  // there is no queue yet
+  out["queued_total"] = sum(core::Counter::messages_queued);
+  out["queue"] = co_await desk_->summary();
   out["memory_bytes"] = memory_.used();
   out["memory_limit_bytes"] = memory_.limit();
   out["spill_bytes"] = disk_.used();
@@ -388,18 +412,20 @@ nlohmann::json Daemon::status() {
   out["upstream"]["kept"] = kept;
   out["upstream"]["ipv4_only"] = ipv4_only;
   out["upstream"]["marked_sources"] = marked;
-  return out;
+  co_return out;
 }
 
-nlohmann::json Daemon::handle(const nlohmann::json& request) {
+net::Awaitable<nlohmann::json> Daemon::handle(nlohmann::json request) {
   const auto command = request.value("command", std::string());
-  if (command == "status") return status();
-  if (command == "reload") return reload();
+  nlohmann::json answer{{"ok", false}, {"error", "unknown command"}};
+  if (desk_ && QueueDesk::takes(command)) co_return co_await desk_->answer(std::move(request));
+  if (command == "status") co_return co_await status();
+  if (command == "reload") co_return reload();
   if (command == "drain" || command == "stop") {
     boost::asio::post(control_, [this] { begin_shutdown(); });
-    return {{"ok", true}};
+    answer = {{"ok", true}};
   }
-  return {{"ok", false}, {"error", "unknown command"}};
+  co_return answer;
 }
 
 // ---- end
@@ -431,12 +457,20 @@ net::Awaitable<bool> Daemon::drain_unit(Unit& unit, core::Deadline deadline) {
 net::Awaitable<void> Daemon::shut_down() {
   const auto deadline = core::Deadline::after(kDrainTime);
   drained_ = true;
+  // The queue begins nothing new from now on; what sessions still hand over to it is waited for at the end.
+  auto attempts = mailroom_.drain(deadline);
+  boost::asio::co_spawn(units_.front()->shard.executor(), std::move(attempts), boost::asio::detached);
   for (auto& unit : units_) {
     auto work = drain_unit(*unit, deadline);
     const bool done =
         co_await boost::asio::co_spawn(unit->shard.executor(), std::move(work), boost::asio::use_awaitable);
     drained_ = drained_ && done;
   }
+  attempts = mailroom_.drain(drained_ ? deadline : core::Deadline::after(kAskUnit));
+  const auto left =
+      co_await boost::asio::co_spawn(units_.front()->shard.executor(), std::move(attempts), boost::asio::use_awaitable);
+  drained_ = drained_ && left == 0;
+  mailroom_.close();
   admin_->stop();
   signals_.cancel();
   watch_.cancel();

@@ -14,6 +14,8 @@
 
 #include "app/admin_server.hpp"
 #include "app/config.hpp"
+#include "app/mailroom.hpp"
+#include "app/queue_desk.hpp"
 #include "app/stderr_sink.hpp"
 #include "app/transport_service.hpp"
 #include "core/budget.hpp"
@@ -63,8 +65,10 @@ class Daemon {
   std::shared_ptr<const forwarder::Config> forwarding_of(const std::shared_ptr<const Config>& config) const;
   void wait_for_signal();
   void watch_certificates();
-  nlohmann::json handle(const nlohmann::json& request);
-  nlohmann::json status();
+  bool open_mailroom(int& code);
+  void staff_mailroom(const forwarder::Config& forwarding);
+  net::Awaitable<nlohmann::json> handle(nlohmann::json request);
+  net::Awaitable<nlohmann::json> status();
   nlohmann::json reload();
   void begin_shutdown();
   net::Awaitable<void> shut_down();
@@ -83,6 +87,7 @@ class Daemon {
   auth::DkimLibrary dkim_library_;
   forwarder::Slots slots_;
   smtpd::ConnectionTable connections_;
+  Mailroom mailroom_;
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
   boost::asio::steady_timer watch_{control_};
@@ -90,6 +95,7 @@ class Daemon {
   std::string certificates_seen_;  // inode, size and time of change of each TLS file
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<std::unique_ptr<Door>> doors_;
+  std::unique_ptr<QueueDesk> desk_;
   std::unique_ptr<AdminServer> admin_;
   const uid_t owner_ = ::getuid();  // who started us
   std::size_t next_unit_ = 0;

@@ -26,18 +26,9 @@ constexpr std::array kTable{
     NotYet{"policy.rate.messages_per_sender_domain", "off"},
     NotYet{"policy.rate.recipients_per_rule", "off"},
     NotYet{"policy.greylist.mode", "off"},
-    NotYet{"delivery.handoff", "0s", on},
-    NotYet{"delivery.custody", "inline"},
-    NotYet{"rule.custody", "inline"},
     NotYet{"rule.rate", "off"},
-    NotYet{"rule.fallback", "[]"},
-    NotYet{"catch_all.custody", "inline"},
     NotYet{"catch_all.rate", "off"},
-    NotYet{"catch_all.fallback", "[]"},
-    NotYet{"queue", "{}", on},
     NotYet{"metrics.listen", "", on},
-    NotYet{"limits.ledger", "-", on},
-    NotYet{"log.activity_days", "0", on},
     NotYet{"listener.proxy_protocol", "off"},
 };
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 
 namespace app {
 namespace {
@@ -51,6 +52,18 @@ void StderrSink::write(std::string_view line) {
   if (wake) filled_.notify_one();
 }
 
+void StderrSink::write_now(std::string_view line) {
+  {
+    const std::lock_guard lock(mutex_);
+    pollfd ready{fd_, POLLOUT, 0};
+    // A pipe that is ready takes PIPE_BUF octets whole and without waiting (POSIX write(2)).
+    const bool at_once = buffer_.empty() && !writing_ && line.size() <= PIPE_BUF && ::poll(&ready, 1, 0) == 1 &&
+                         (ready.revents & POLLOUT) != 0;
+    if (at_once && ::write(fd_, line.data(), line.size()) == static_cast<ssize_t>(line.size())) return;
+  }
+  write(line);
+}
+
 std::uint64_t StderrSink::dropped() const {
   const std::lock_guard lock(mutex_);
   return dropped_;
@@ -65,12 +78,15 @@ void StderrSink::run() {
       if (buffer_.empty()) return;
       lines.clear();
       lines.swap(buffer_);
+      writing_ = true;
       if (dropped_unsaid_ > 0) {
         lines += fmt::format("{{\"event\":\"log_lines_dropped\",\"count\":{}}}\n", dropped_unsaid_);
         dropped_unsaid_ = 0;
       }
     }
     write_all(fd_, lines);
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
   }
 }
 

@@ -17,6 +17,8 @@ class StderrSink final : public core::LogSink {
   explicit StderrSink(int fd = 2);
   ~StderrSink() override { finish(); }
   void write(std::string_view line) override;
+  // Past the thread when nothing waits there and the descriptor takes it at once.
+  void write_now(std::string_view line) override;
   std::uint64_t dropped() const;
   // Writes what is left and ends the thread; later lines are lost.
   void finish();
@@ -30,7 +32,7 @@ class StderrSink final : public core::LogSink {
   std::condition_variable filled_;
   std::string buffer_;
   std::uint64_t dropped_ = 0, dropped_unsaid_ = 0;
-  bool stop_ = false;
+  bool stop_ = false, writing_ = false;
   std::thread thread_;
 };
 

@@ -169,7 +169,7 @@ void Evaluation::conclude() {
     result_.disposition = asked;
     result_.reason = "nothing aligned passed";
   } else if (result_.result == Verdict::temperror) {
-    // RFC 9989 §5.3: the policy cannot be applied.
+    // RFC 9989 §5.3.6: the policy cannot be applied.
     result_.at_worst = asked;
     result_.reason = "DNS failed where it decides";
   }

@@ -16,8 +16,8 @@ u_char* octets(std::string& text) {
   return reinterpret_cast<u_char*>(text.data());
 }
 
-// The rule in one line (RFC 9989 §5.4): what libopendmarc is held to by a test, and what stands in when it has no
-// memory.
+// The rule in one line (RFC 9989 §5.3.5, §5.3.6): what libopendmarc is held to by a test, and what stands in when it
+// has no memory.
 DmarcPolicy by_rule(DmarcPolicy policy, bool aligned) {
   return aligned ? DmarcPolicy::none : policy;
 }

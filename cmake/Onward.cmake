@@ -6,7 +6,8 @@ target_compile_options(onward_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Wimplicit-fallthrough
   -Werror=format-security
   $<$<BOOL:${ONWARD_WERROR}>:-Werror>)
-target_compile_definitions(onward_flags INTERFACE _GLIBCXX_ASSERTIONS)
+target_compile_definitions(onward_flags INTERFACE _GLIBCXX_ASSERTIONS
+  $<$<BOOL:${ONWARD_FAILPOINTS}>:ONWARD_FAILPOINTS>)
 
 # Flags that every object of the program must share, Asio's included.
 add_library(onward_codegen INTERFACE)

@@ -119,7 +119,14 @@ Log Log::with(std::string_view key, std::string_view value) const {
 }
 
 void Log::write(LogLevel level, std::string_view event, std::initializer_list<Field> fields) const {
-  if (!enabled(level)) return;
+  if (enabled(level)) sink_->write(line_of(level, event, fields));
+}
+
+void Log::announce(std::string_view event, std::initializer_list<Field> fields) const {
+  if (enabled(LogLevel::warn)) sink_->write_now(line_of(LogLevel::warn, event, fields));
+}
+
+std::string Log::line_of(LogLevel level, std::string_view event, std::initializer_list<Field> fields) const {
   std::string line;
   line.reserve(256 + bound_.size());
   if (format_ == LogFormat::json) {
@@ -140,7 +147,7 @@ void Log::write(LogLevel level, std::string_view event, std::initializer_list<Fi
   line += bound_;
   for (const auto& field : fields) append_field(line, format_, field);
   line += format_ == LogFormat::json ? "}\n" : "\n";
-  sink_->write(line);
+  return line;
 }
 
 }  // namespace core

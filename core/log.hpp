@@ -24,6 +24,8 @@ class LogSink {
   virtual ~LogSink() = default;
   // `line` ends in '\n'. May be called by any thread; must not block on I/O.
   virtual void write(std::string_view line) = 0;
+  // The same for a line that must be out before what follows it happens, as far as that does not take waiting.
+  virtual void write_now(std::string_view line) { write(line); }
 };
 
 struct Field {
@@ -52,12 +54,16 @@ class Log {
   void write(LogLevel level, std::string_view event, std::initializer_list<Field> fields = {}) const;
   void debug(std::string_view event, std::initializer_list<Field> f = {}) const { write(LogLevel::debug, event, f); }
   void info(std::string_view event, std::initializer_list<Field> f = {}) const { write(LogLevel::info, event, f); }
+  // A warning that must be out before what it announces is done.
+  void announce(std::string_view event, std::initializer_list<Field> fields = {}) const;
   void warn(std::string_view event, std::initializer_list<Field> f = {}) const { write(LogLevel::warn, event, f); }
   void error(std::string_view event, std::initializer_list<Field> f = {}) const { write(LogLevel::error, event, f); }
 
   void set_level(LogLevel level) { level_ = level; }
 
  private:
+  std::string line_of(LogLevel level, std::string_view event, std::initializer_list<Field> fields) const;
+
   LogSink* sink_;
   LogFormat format_;
   LogLevel level_;

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "core/failpoint.hpp"
 #include "mail/data_codec.hpp"
 
 namespace forwarder {
@@ -33,9 +34,10 @@ Attempt::Attempt(Engine& engine, Order order, core::Log log)
                    engine.transport(), engine.sts(), abandoned_, changed},
                   order_.config, order_.target, order_.tls, log_) {}
 
-std::size_t Attempt::add(mail::Mailbox to) {
+std::size_t Attempt::add(mail::Mailbox to, RcptParameters parameters) {
   Recipient recipient;
   recipient.to = std::move(to);
+  recipient.parameters = std::move(parameters);
   deadline_ = core::Deadline::after(order_.config->delivery.deadline);
   recipients.push_back(std::move(recipient));
   wake_.notify();
@@ -89,6 +91,11 @@ void Attempt::retry_other_family() {
 
 void Attempt::data_begun() {
   if (wish_ == Wish::recipients && !finished) engine_.lend(*this);
+}
+
+void Attempt::be_careful() {
+  order_.careful = true;
+  give_back();
 }
 
 void Attempt::give_back() {
@@ -252,7 +259,7 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
   const std::string& key = order_.target.key;
   const bool has_share = co_await take_share();
   for (bool again = false; has_share && !abandoned_; again = true) {
-    if (allow_kept_) {
+    if (allow_kept_ && !order_.careful) {
       auto kept = engine_.pool_.take(key, delivery, order_.tls);
       if (kept && !(candidates_.ipv4_only() && kept->is_ipv6())) {
         engine_.metrics_.add(core::Counter::upstream_reused);
@@ -306,6 +313,8 @@ net::Awaitable<void> Attempt::converge() {
         settle_pending(*candidates_.last_word());
         co_return;
       }
+      if (order_.careful) upstream_->dialogue.restrain();
+      ONWARD_FAILPOINT(k07_connected);
       held_before_ = true;
       source_ = upstream_->trouble(Stage::mail, nullptr, {}).source;
       changed.notify();
@@ -321,13 +330,15 @@ net::Awaitable<void> Attempt::converge() {
       utf8_said_ = (order_.smtputf8 || needs_utf8_) && dialogue.capabilities().smtputf8;
       parameters.smtputf8 = utf8_said_;
       parameters.requiretls = order_.tls == TlsWish::required;
+      parameters.ret = order_.ret;
+      parameters.envid = order_.envid;
       dialogue.mail(parameters);
       mail_said_ = true;
       ++upstream_->transactions;
     }
     for (auto& recipient : recipients) {
       if (!recipient.pending() || recipient.asked) continue;
-      recipient.index = dialogue.rcpt(recipient.to);
+      recipient.index = dialogue.rcpt(recipient.to, recipient.parameters);
       recipient.asked = true;
     }
     const auto said = co_await upstream_->exchange(deadline_.within(command_timeout()));
@@ -391,6 +402,7 @@ bool Attempt::read_verdicts() {
 
 net::Awaitable<void> Attempt::send_body() {
   while (!abandoned_) {
+    if (order_.careful && upstream_ && !upstream_->dialogue.restrained()) co_await release();
     co_await converge();
     if (abandoned_ || !any_accepted()) co_return;
     const auto& capabilities = upstream_->dialogue.capabilities();
@@ -413,6 +425,7 @@ net::Awaitable<void> Attempt::send_body() {
       if (any_accepted()) continue;
       co_return;
     }
+    ONWARD_FAILPOINT(k08_upstream_354);
     if (co_await stream_slices()) co_return;
     if (!any_accepted()) co_return;
   }
@@ -483,6 +496,7 @@ net::Awaitable<bool> Attempt::stream_slices() {
       co_return false;
     }
     if (slice->empty()) co_return true;
+    ONWARD_FAILPOINT(k09_mid_relay);
     const bool last = reader_->at_end();
     std::vector<std::string_view> pieces;
     bool clean = true;
@@ -556,6 +570,11 @@ net::Awaitable<void> Attempt::finish() {
     pieces.push_back(encoder_.terminator());
   }
   auto said = co_await upstream_->stream->write(pieces, limit);
+  if (order_.queued) {
+    ONWARD_FAILPOINT(k22_runner_dot_sent);
+  } else {
+    ONWARD_FAILPOINT(k12_dot_sent);
+  }
   if (said || upstream_->stream->readable()) said = co_await upstream_->exchange(limit);
   reader_.reset();
 
@@ -567,6 +586,11 @@ net::Awaitable<void> Attempt::finish() {
     const auto* reply = index < replies.size() ? &replies[index] : nullptr;
     Judgement judgement;
     if (reply != nullptr && reply->positive()) {
+      if (order_.queued) {
+        ONWARD_FAILPOINT(k23_runner_2xx_read);
+      } else {
+        ONWARD_FAILPOINT(k13_upstream_2xx_read);
+      }
       judgement.fate = mail::Fate::delivered;
       judgement.reply = *reply;
       judgement.from_peer = true;
@@ -600,12 +624,13 @@ net::Awaitable<void> Attempt::finish() {
 net::Awaitable<void> Attempt::release() {
   auto upstream = std::move(upstream_);
   share_.release();
+  candidates_.begin_anew();
   // In the middle of DATA a RSET would be text; in the middle of a command nobody knows what the next reply answers.
   const bool out_of_step = !upstream->dialogue.reusable() || std::exchange(in_body_, false);
   const bool open_transaction = std::exchange(mail_said_, false);
   utf8_said_ = false;
   for (auto& recipient : recipients) recipient.asked = false;
-  if (out_of_step) {
+  if (out_of_step || upstream->dialogue.restrained()) {
     upstream->stream->close();
     co_return;
   }

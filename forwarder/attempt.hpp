@@ -16,6 +16,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
  public:
   struct Recipient {
     mail::Mailbox to;
+    RcptParameters parameters;
     bool withdrawn = false;
     bool asked = false;                    // in the transaction that is open now
     std::size_t index = 0;                 // of its reply in the dialogue
@@ -31,7 +32,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   static net::Awaitable<void> run(std::shared_ptr<Attempt> self);
 
   // Owner's side.
-  std::size_t add(mail::Mailbox to);
+  std::size_t add(mail::Mailbox to, RcptParameters parameters);
   void begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8);
   void lift_tls_policy();
   void send_dot();
@@ -39,6 +40,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   void abandon();
   // The client sends its message now, which may take long: who waits for a connection may have ours (promise.md C.3.2).
   void data_begun();
+  void be_careful();
   void give_back();
   // A session was open at some time: a silent destination is slow, not unreachable (C.3.1).
   bool reached() const { return held_before_ || candidates_.reached(); }

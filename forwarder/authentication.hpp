@@ -11,11 +11,10 @@
 #include "auth/verify.hpp"
 #include "core/clock.hpp"
 #include "dns/resolver.hpp"
-#include "forwarder/intake.hpp"
 
 namespace forwarder {
 
-class Authentication final : public Witness {
+class Authentication {
  public:
   // All of it outlives the shard's transactions.
   struct Means {
@@ -26,16 +25,16 @@ class Authentication final : public Witness {
   };
   // Begins with SPF at once.
   Authentication(const Means& means, const auth::VerifySettings& settings, auth::SpfInput envelope);
-  ~Authentication() override;
+  ~Authentication();
 
   // Null: not known by the deadline.
   net::Awaitable<const auth::SpfResult*> spf(core::Deadline deadline);
   // As far as it is known now.
   const auth::SpfResult* spf_so_far() const;
 
-  // Intake's side.
-  void headers(const mail::Headers& headers) override;
-  void body(std::string_view slice) override;
+  // Once, when the header is there; then any slices of the body.
+  void headers(const mail::Headers& headers);
+  void body(std::string_view slice);
 
   // After the last octet, once. What DNS has not answered by the deadline counts as failed.
   net::Awaitable<auth::Results> finish(core::Deadline deadline);

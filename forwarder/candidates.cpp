@@ -72,6 +72,13 @@ void Candidates::timed_out() {
   last_ = judge(trouble);
 }
 
+void Candidates::begin_anew() {
+  next_host_ = 0;
+  addresses_ = all_ = seen_ = {};
+  plan_ = {};
+  tls_lacking_ = false;
+}
+
 void Candidates::failed(const Upstream& upstream, const Judgement& judgement) {
   note(judgement, upstream.host, upstream.endpoint);
   draw_conclusions(upstream.stream->local_address());

@@ -49,6 +49,8 @@ class Candidates {
 
   // A session ended in a failure that is its host's: another candidate is next; what it said may stay the last word.
   void failed(const Upstream& upstream, const Judgement& judgement);
+  // A session that served was given back in order: the next one may be with any of them again, from the first on.
+  void begin_anew();
   // Nothing came of it in time, and nobody has said anything.
   void timed_out();
 

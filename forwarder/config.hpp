@@ -18,6 +18,7 @@
 #include "net/tls.hpp"
 #include "policy/routes.hpp"
 #include "policy/verdict.hpp"
+#include "queue/schedule.hpp"
 #include "srs/loop_token.hpp"
 #include "srs/rewriter.hpp"
 
@@ -59,6 +60,13 @@ struct DeliverySettings {
   unsigned connections_per_destination = 20;
   bool private_destinations = false;
   ErrorDetail errors = ErrorDetail::masked;
+  policy::Custody custody = policy::Custody::sender;  // unless a rule says otherwise
+  core::Milliseconds handoff{20'000};                 // promise.md C.3.6
+};
+
+struct QueueSettings {
+  queue::Schedule schedule;
+  core::Milliseconds lease{1'800'000};  // of what is being tried; longer than an attempt may take
 };
 
 // [[route]]: replaces the MX look-up for a destination domain.
@@ -88,6 +96,7 @@ struct Config {
   auth::Discovery dmarc_discovery = auth::Discovery::tree_walk;
   std::shared_ptr<const auth::PublicSuffixList> suffixes;  // may be null
   DeliverySettings delivery;
+  QueueSettings queue;
   std::vector<NextHopRoute> next_hops;
   std::shared_ptr<const net::TlsClient> tls_client;
   std::vector<core::HostPort>

@@ -151,12 +151,24 @@ void ClientDialogue::mail(const MailParameters& parameters) {
   if (capabilities_.eight_bit && parameters.eight_bit) line += " BODY=8BITMIME";
   if (parameters.smtputf8) line += " SMTPUTF8";
   if (parameters.requiretls) line += " REQUIRETLS";
+  if (capabilities_.dsn) {
+    if (parameters.ret == mail::MailCommand::Ret::full) line += " RET=FULL";
+    if (parameters.ret == mail::MailCommand::Ret::headers) line += " RET=HDRS";
+    if (!parameters.envid.empty()) line += " ENVID=" + mail::encode_xtext(parameters.envid);
+  }
   queue(std::move(line), Stage::mail);
 }
 
-std::size_t ClientDialogue::rcpt(const mail::Mailbox& to) {
+std::size_t ClientDialogue::rcpt(const mail::Mailbox& to, const RcptParameters& parameters) {
   rcpt_.emplace_back();
-  queue("RCPT TO:<" + to.to_string() + ">", Stage::rcpt, rcpt_.size() - 1);
+  std::string line = "RCPT TO:<" + to.to_string() + ">";
+  if (capabilities_.dsn) {
+    if (parameters.notify.given) line += " NOTIFY=" + mail::to_string(parameters.notify);
+    if (const auto orcpt = mail::encode_orcpt(parameters.orcpt_type, parameters.orcpt); !orcpt.empty()) {
+      line += " ORCPT=" + orcpt;
+    }
+  }
+  queue(std::move(line), Stage::rcpt, rcpt_.size() - 1);
   return rcpt_.size() - 1;
 }
 

@@ -13,6 +13,7 @@
 
 #include "core/error.hpp"
 #include "mail/address.hpp"
+#include "mail/command.hpp"
 #include "mail/reply.hpp"
 
 namespace forwarder {
@@ -38,6 +39,16 @@ struct MailParameters {
   bool eight_bit = false;   // BODY=8BITMIME, said when offered
   bool smtputf8 = false;    // said; the caller has checked that it is offered
   bool requiretls = false;  // the same (RFC 8689)
+  // RFC 3461 §4.3, §4.4, said when DSN is offered; the envelope id decoded, "" for none.
+  mail::MailCommand::Ret ret = mail::MailCommand::Ret::unspecified;
+  std::string envid;
+};
+
+// RFC 3461 §4.1, §4.2, said when DSN is offered. ORCPT goes only where nothing hidden follows (interface.md §6.24):
+// that is for the caller to know.
+struct RcptParameters {
+  mail::Notify notify;
+  std::string orcpt_type, orcpt;  // decoded; "" for none
 };
 
 class ClientDialogue {
@@ -53,7 +64,7 @@ class ClientDialogue {
   void tls_started();
   void mail(const MailParameters& parameters);
   // Returns the index of its reply in rcpt_replies().
-  std::size_t rcpt(const mail::Mailbox& to);
+  std::size_t rcpt(const mail::Mailbox& to, const RcptParameters& parameters = {});
   void data();
   // BDAT n / BDAT n LAST; the caller writes the chunk's octets right behind take_output(). LAST expects the final
   // replies.
@@ -63,6 +74,14 @@ class ClientDialogue {
   void dot();
   void rset();
   void quit();
+
+  // From now on nothing is pipelined, and CHUNKING is as if it had not been offered: after a dot whose answer never
+  // came nothing may be in doubt (promise.md C.3.7). To be called after the last EHLO.
+  void restrain() {
+    capabilities_.pipelining = capabilities_.chunking = false;
+    restrained_ = true;
+  }
+  bool restrained() const { return restrained_; }
 
   // ---- octets
   // What may be written now; empty when a reply must come first. Ends at a BDAT, whose chunk must follow at once.
@@ -132,6 +151,7 @@ class ClientDialogue {
   std::string helo_;
   mail::ReplyParser parser_;
   Capabilities capabilities_;
+  bool restrained_ = false;
   std::deque<Command> commands_;  // oldest first
   Stage next_ = Stage::greeting;  // blamed when nothing is awaited
   BodyMode body_mode_ = BodyMode::none;

@@ -87,8 +87,8 @@ void Delivery::abort() {
   attempt_.reset();
 }
 
-std::size_t Delivery::add_recipient(mail::Mailbox to) {
-  return attempt_->add(std::move(to));
+std::size_t Delivery::add_recipient(mail::Mailbox to, RcptParameters parameters) {
+  return attempt_->add(std::move(to), std::move(parameters));
 }
 
 net::Awaitable<std::optional<mail::Outcome>> Delivery::recipient_verdict(std::size_t index, core::Deadline deadline) {
@@ -116,6 +116,10 @@ void Delivery::withdraw(std::size_t index) {
 
 void Delivery::lift_tls_policy() {
   attempt_->lift_tls_policy();
+}
+
+void Delivery::be_careful() {
+  attempt_->be_careful();
 }
 
 void Delivery::data_begun() {
@@ -168,6 +172,10 @@ std::vector<mail::Outcome> Delivery::outcomes_so_far() const {
     outcomes.push_back(std::move(open));
   }
   return outcomes;
+}
+
+bool Delivery::settled(std::size_t index) const {
+  return attempt_->recipients[index].outcome.has_value();
 }
 
 bool Delivery::other_family_may_help() const {

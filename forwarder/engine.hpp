@@ -36,8 +36,12 @@ struct Order {
   std::uint64_t declared_size = 0;  // the client's SIZE=, 0 when none
   bool eight_bit = false;           // the client said BODY=8BITMIME
   bool smtputf8 = false;            // the client said SMTPUTF8
-  core::IpAddress client;           // its network: what shares are counted by
+  bool careful = false;             // a dot was lost before: a fresh session, nothing pipelined, no chunks (C.3.7)
+  mail::MailCommand::Ret ret = mail::MailCommand::Ret::unspecified;  // RFC 3461, said where DSN is offered
+  std::string envid;
+  bool queued = false;              // the runner's, out of the queue
   TlsWish tls = TlsWish::ordinary;  // what the sender asks of TLS
+  core::IpAddress client;           // its network: what shares are counted by
 };
 
 class Attempt;
@@ -60,7 +64,7 @@ class Delivery {
   explicit operator bool() const { return attempt_ != nullptr; }
 
   // Adds a recipient; the upstream is asked at once (unless the body has begun). Returns its index.
-  std::size_t add_recipient(mail::Mailbox to);
+  std::size_t add_recipient(mail::Mailbox to, RcptParameters parameters = {});
   // Waits until the upstream has answered this RCPT; nothing at the deadline. fate delivered: accepted.
   net::Awaitable<std::optional<mail::Outcome>> recipient_verdict(std::size_t index, core::Deadline deadline);
   // Is a session with the next hop open (or kept for us): a silent one is "slow", none is "unreachable" (C.3.1).
@@ -75,6 +79,9 @@ class Delivery {
   // The message says "TLS-Required: No" (RFC 8689 §5): recipients that a TLS policy kept from being asked are asked
   // again, without it. Before begin_body().
   void lift_tls_policy();
+
+  // As Order::careful, from now on: the session that is open is not used.
+  void be_careful();
 
   // Our client has begun its data: the upstream session stays ours for the rest of the lease only as long as nobody
   // else waits for one (promise.md C.3.2, docs/decisions/005-lease-time.md).
@@ -91,6 +98,8 @@ class Delivery {
   net::Awaitable<std::optional<std::vector<mail::Outcome>>> wait(core::Deadline deadline);
   // What would be said of each recipient if waiting ended now: `late` where the dot is out, `deferred` where it is not.
   std::vector<mail::Outcome> outcomes_so_far() const;
+  // This recipient's outcome is final.
+  bool settled(std::size_t index) const;
   // After wait(): the refusal was about our IPv6 address, and IPv4 has not been tried (interface.md §6.8).
   bool other_family_may_help() const;
   // Offers the same message over IPv4: ready(), send_dot(), wait() follow again.

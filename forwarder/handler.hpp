@@ -36,6 +36,17 @@ class ClientProbe {
   virtual bool gone() = 0;
 };
 
+// Lets the ledger know how sure it is that our client has heard the 250 it was given (promise.md C.5). Dropped: nobody
+// knows.
+class Receipt {
+ public:
+  virtual ~Receipt() = default;
+  // The client has sent a command after its TCP had acknowledged our reply: it will not repeat the message.
+  virtual void confirmed() = 0;
+  // Its TCP has acknowledged our reply, or a command followed that had been on its way before it.
+  virtual void acknowledged() = 0;
+};
+
 // One mail transaction (RFC 5321 §3.3), owned by the session. Destroying it before end_of_data() leaves nothing
 // upstream.
 class Transaction {
@@ -63,6 +74,9 @@ class Transaction {
   // All octets are in: verify, decide, sign, relay. The one and only final reply (I6). `probe` must live until it
   // returns.
   virtual net::Awaitable<mail::Reply> end_of_data(ClientProbe& probe) = 0;
+
+  // After a positive end_of_data(): to be told what becomes of the reply. Null: nobody wants to know.
+  virtual std::unique_ptr<Receipt> receipt() = 0;
 };
 
 struct MailVerdict {

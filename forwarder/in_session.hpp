@@ -1,5 +1,8 @@
 // The transaction of the in-session path (promise.md C.3): each RCPT is put to its next hop at once, and the final dot
-// goes upstream while our client waits. Private to the pipeline.
+// goes upstream while our client waits. What was not answered in time, or only in part, becomes ours where the sender
+// is ownable (C.3.6, C.4); mail for rules with custody = "queue" becomes ours at once. Private to the pipeline.
+//
+// in_session.cpp: MAIL and RCPT. in_session_data.cpp: from the end of the data to the one reply.
 #pragma once
 
 #include <memory>
@@ -10,12 +13,19 @@
 
 #include "forwarder/answer.hpp"
 #include "forwarder/authentication.hpp"
+#include "forwarder/custody.hpp"
+#include "forwarder/legs.hpp"
 #include "forwarder/pipeline.hpp"
+#include "forwarder/record.hpp"
 #include "forwarder/reverse_name.hpp"
+#include "forwarder/shield.hpp"
 
 namespace forwarder {
 
-class InSession final : public Transaction {
+// Rule name of a bounce that comes back.
+inline constexpr std::string_view kSrsRule = "srs";
+
+class InSession final : public Transaction, private Witness {
  public:
   InSession(Pipeline& pipeline, std::shared_ptr<const Config> config, const Client& client, mail::MailCommand command,
             std::string id, const core::Log& log);
@@ -29,52 +39,64 @@ class InSession final : public Transaction {
   Absorb absorb() override { return intake_.absorb() ? Absorb::spill : Absorb::ok; }
   net::Awaitable<void> spill() override { return intake_.spill(); }
   net::Awaitable<mail::Reply> end_of_data(ClientProbe& probe) override;
+  std::unique_ptr<Receipt> receipt() override;
 
  private:
-  // A destination group: recipients that share one upstream transaction.
-  struct Group {
-    Target target;
-    Delivery delivery;
-  };
-  // One destination of a recipient: where it is in its group.
-  struct Leg {
-    std::size_t group = 0, index = 0;
-    mail::Mailbox destination;
-    bool refused_at_rcpt = false;  // one of several destinations: settled after the data (interface.md §6.11)
-  };
-  struct Recipient {
-    mail::ForwardPath address;
-    std::string rule;
-    std::string domain;     // the forwarded domain that took it
-    std::vector<Leg> legs;  // none: dropped by rule
-  };
-  enum class Method { spf, dkim, dmarc, arc };
+  // Intake shows the message while it arrives.
+  void octets(std::string_view slice) override;
+  void headers(const mail::Headers& headers) override;
+  void body(std::string_view slice) override;
 
   std::unique_ptr<Authentication> begin_authentication() const;
+  Durable* durable() const { return pipeline_.means().durable; }
+  bool can_own() const { return durable() != nullptr && durable()->can_own(); }
+
+  // ---- RCPT
   std::optional<mail::Reply> resolve(const mail::ForwardPath& to, policy::Route& route);
   std::optional<mail::Reply> resolve_srs(const mail::Mailbox& to, policy::Route& route);
-  std::optional<mail::Reply> join_groups(const policy::Route& route, std::vector<Target>& targets);
   net::Awaitable<std::optional<mail::Reply>> check_spf(const policy::Route& route);
-  std::optional<mail::Reply> refusal_of(const policy::Verdict& verdict) const;
+  net::Awaitable<std::optional<mail::Reply>> check_groups(const policy::Route& route);
+  net::Awaitable<bool> ownable_by_spf();
+  std::optional<mail::Reply> check_queue_room(const Recipient& recipient) const;
+  TlsWish tls_wish() const;
+  Order order_for(Target target) const;
+  void ask(const Recipient& recipient, Leg& leg);
+  net::Awaitable<bool> settle_leg(const Recipient& recipient, Leg& leg, core::Deadline patience,
+                                  mail::Outcome& refusal);
   net::Awaitable<mail::Reply> settle_recipient(Recipient recipient);
   mail::Reply accept(Recipient recipient);
+
+  // ---- the end of the data
   std::optional<mail::Reply> check_message();
+  net::Awaitable<std::optional<mail::Reply>> consult_ledger(core::Deadline deadline);
   net::Awaitable<std::optional<mail::Reply>> authenticate();
   net::Awaitable<std::optional<mail::Reply>> look_ahead();
   std::set<std::string> forwarded_domains() const;
   std::shared_ptr<const ReceivedParcel> make_parcel(core::Result<void>& result);
-  net::Awaitable<bool> stream_to_all(std::shared_ptr<const ReceivedParcel> parcel, core::Deadline deadline);
-  net::Awaitable<void> dot_to_all(ClientProbe& probe, core::Deadline deadline);
-  std::vector<Result> collect() const;
-  mail::Reply conclude();
+  queue::Envelope envelope_of(const ReceivedParcel& parcel) const;
+  void begin_bodies();
+  net::Awaitable<void> open_queue_legs();
+  net::Awaitable<bool> all_ready(core::Deadline deadline);
   bool must_hold_dots() const;
+  void journal_and_send(Group& group);
+  void send_dots();
+  net::Awaitable<void> collect_answers(ClientProbe& probe, core::Deadline deadline);
+  net::Awaitable<void> try_other_family(Group& group, ClientProbe& probe, core::Deadline deadline);
+  net::Awaitable<bool> try_fallbacks(ClientProbe& probe, core::Deadline deadline);
+  net::Awaitable<std::optional<mail::Reply>> relay(ClientProbe& probe, core::Deadline deadline);
+  mail::Outcome outcome_of(const Leg& leg) const;
+  std::vector<Result> results() const;
+  net::Awaitable<mail::Reply> conclude();
+  net::Awaitable<bool> commit(const promise::Decision& decision, const std::vector<Result>& results);
+  void settle_flights(const promise::Decision& decision, const std::vector<Result>& results, bool committed);
+  void leave_behind();
+  void write_down(const promise::Decision& decision, const std::vector<Result>& results, bool committed,
+                  const mail::Reply& reply);
+  mail::Reply reject(mail::Reply reply);
+
+  std::optional<mail::Reply> refusal_of(const policy::Verdict& verdict) const;
   std::vector<Mask> masks() const;
   mail::Reply refuse(int code, mail::EnhancedCode enhanced, std::string_view text, std::string_view reason) const;
-  void log_recipient(const mail::ForwardPath& to, std::string_view status, const mail::Reply& reply,
-                     std::string_view rule) const;
-  void log_result(const Result& result, const Leg& leg, const mail::Reply& reply) const;
-  std::string_view word_of(Method method) const;
-  void log_authentication() const;
 
   Pipeline& pipeline_;
   std::shared_ptr<const Config> config_;
@@ -82,18 +104,25 @@ class InSession final : public Transaction {
   mail::MailCommand command_;
   std::string id_;
   core::Log log_;
+  Record record_;
   std::optional<mail::ReversePath> srs_sender_;
   std::vector<Recipient> recipients_;
   std::vector<Group> groups_;
   policy::Checks skipped_;
   std::unique_ptr<Authentication> authentication_;  // null: nothing is checked
-  Intake intake_;                                   // shows it the message
+  Shield shield_;
+  queue::MessageHasher hasher_;
+  Intake intake_;  // shows us the message
   std::optional<ReverseName> reverse_;
   std::optional<auth::Results> results_;
   policy::Verdict verdict_;
-  std::string_view forecast_;
-  core::Steady::time_point data_done_{};
-  std::uint64_t size_ = 0;  // of the message as received
+  bool ownable_ = false;  // promise.md, as far as it is known
+  std::shared_ptr<const ReceivedParcel> parcel_;
+  bool needs_utf8_ = false;
+  bool header_known_ = false;
+  bool tls_optional_ = false;  // "TLS-Required: No" (RFC 8689 §5)
+  queue::Flight unasked_;      // of the legs that are in no group
+  std::optional<Custody> custody_;
 };
 
 }  // namespace forwarder

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/failpoint.hpp"
 #include "core/text.hpp"
 
 namespace forwarder {
@@ -37,6 +38,7 @@ void Intake::set_fault(Fault fault) {
 }
 
 void Intake::take_in(std::string_view octets) {
+  if (means_.witness != nullptr) means_.witness->octets(octets);
   if (octets.size() >= 2) {
     last_[0] = octets[octets.size() - 2];
     last_[1] = octets.back();
@@ -90,6 +92,7 @@ bool Intake::absorb() {
     return false;
   }
   take_in(std::string_view(box).substr(absorbed_));
+  ONWARD_FAILPOINT(k03_mid_body);
   if (fault_ != Fault::none) return false;
   absorbed_ = box.size();
 
@@ -120,6 +123,7 @@ net::Awaitable<void> Intake::spill() {
   absorbed_ = 0;
   const auto written = co_await means_.spool->append(*content_, std::move(octets));
   if (!written) set_fault(Fault::io);
+  ONWARD_FAILPOINT(k04_spill_write);
 }
 
 net::Awaitable<Intake::Fault> Intake::finish() {

@@ -20,6 +20,8 @@ namespace forwarder {
 class Witness {
  public:
   virtual ~Witness() = default;
+  // Every octet as received, header and body, in order.
+  virtual void octets(std::string_view slice) = 0;
   // Once, before any of the body; never when the header is refused. The views are valid during the call only.
   virtual void headers(const mail::Headers& headers) = 0;
   virtual void body(std::string_view slice) = 0;

@@ -62,6 +62,18 @@ ReceivedParcel::ReceivedParcel(mail::Message message, std::unique_ptr<const mail
   message_.content = content_.get();
 }
 
+std::string ReceivedParcel::header_text() const {
+  std::string text = message_.prefix;
+  const std::string_view own = std::string_view(content_->head).substr(0, content_->header_size);
+  std::uint64_t offset = 0;
+  for (const auto& cut : message_.cuts) {
+    text += own.substr(offset, cut.offset - offset);
+    offset = cut.offset + cut.length;
+  }
+  text += own.substr(offset);
+  return text;
+}
+
 std::unique_ptr<ParcelReader> ReceivedParcel::open() const {
   return std::make_unique<Reader>(std::static_pointer_cast<const ReceivedParcel>(shared_from_this()));
 }

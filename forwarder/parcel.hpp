@@ -11,15 +11,14 @@
 #include "core/error.hpp"
 #include "mail/message.hpp"
 #include "net/spool.hpp"
+#include "queue/store.hpp"
 
 namespace forwarder {
 
-class ParcelReader {
+// next() gives slices; a message of at most kWholeSlice octets whose parts are not all in memory anyway comes in one.
+// Errors: Errc::io, and the store's.
+class ParcelReader : public queue::OctetSource {
  public:
-  virtual ~ParcelReader() = default;
-  // The next slice, valid until the next call; empty at the end. A message of at most kWholeSlice octets whose parts
-  // are not all in memory anyway comes in one slice. Errors: Errc::io, and the store's.
-  virtual net::Awaitable<core::Result<std::string_view>> next() = 0;
   virtual bool at_end() const = 0;
 };
 inline constexpr std::size_t kWholeSlice = std::size_t{64} * 1024;
@@ -43,6 +42,8 @@ class ReceivedParcel final : public Parcel {
   bool has_8bit_body() const override { return content_->has_8bit_body; }
   std::unique_ptr<ParcelReader> open() const override;
 
+  // The header as it is sent, without the empty line: what is on top, and the message's own.
+  std::string header_text() const;
   const mail::Message& message() const { return message_; }
   const mail::Content& content() const { return *content_; }
 

@@ -1,5 +1,6 @@
 #include "forwarder/pipeline.hpp"
 
+#include "core/failpoint.hpp"
 #include "forwarder/in_session.hpp"
 
 namespace forwarder {
@@ -29,9 +30,18 @@ net::Awaitable<MailVerdict> Pipeline::mail(const Client& client, mail::MailComma
     verdict.reply = mail::make_refusal(452, {4, 3, 1}, "No room for a message now, try again later", "memory", id);
     co_return verdict;
   }
+  // RS-14, DU-06: the queue's own room; a long queue is the business of mail that is bound for it only.
+  if (means_.durable != nullptr && means_.durable->store != nullptr &&
+      means_.durable->store->room(config_->message_size) == queue::Room::full) {
+    means_.metrics->add(core::Counter::memory_refused);
+    verdict.reply =
+        mail::make_refusal(452, {4, 3, 1}, "No disk space for a message now, try again later", "memory", id);
+    co_return verdict;
+  }
   const core::Log log = log_.with("session", client.session_id).with("id", id);
   verdict.transaction = std::make_unique<InSession>(*this, config_, client, std::move(command), std::move(id), log);
   verdict.reply = mail::Reply(250, {2, 1, 0}, "Ok");
+  ONWARD_FAILPOINT(k01_mail);
   co_return verdict;
 }
 

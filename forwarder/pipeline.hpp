@@ -21,6 +21,7 @@
 #include "core/random.hpp"
 #include "dns/resolver.hpp"
 #include "forwarder/config.hpp"
+#include "forwarder/durable.hpp"
 #include "forwarder/engine.hpp"
 #include "forwarder/handler.hpp"
 #include "forwarder/intake.hpp"
@@ -40,6 +41,7 @@ class Pipeline final : public Handler {
     core::Metrics* metrics = nullptr;
     const core::Clock* clock = nullptr;
     auth::DkimLibrary* dkim_library = nullptr;
+    Durable* durable = nullptr;
   };
   Pipeline(Means means, std::shared_ptr<const Config> config, core::Log log);
 
@@ -51,6 +53,7 @@ class Pipeline final : public Handler {
     our_spf_.clear();
   }
 
+  const std::shared_ptr<const Config>& config() const { return config_; }
   const Means& means() const { return means_; }
   // SPF of our own envelope sender `from` (our host name for the null one) when it comes from `source`: what the next
   // hop will find. Kept for some minutes.

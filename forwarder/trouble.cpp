@@ -308,4 +308,9 @@ bool is_about_us(const Reply& reply, const core::IpAddress& source, std::string_
   return names_address(text, source) || names_host(text, helo);
 }
 
+bool is_policy_refusal(const mail::Outcome& outcome) {
+  return outcome.fate == mail::Fate::failed && outcome.from_peer && outcome.reply.permanent() &&
+         outcome.reply.enhanced.subject == 7;
+}
+
 }  // namespace forwarder

@@ -47,6 +47,8 @@ Judgement judge_tls(TlsCause cause, TlsRefusal refusal);
 
 // interface.md §6.8: 5.7.25, or 5.7.x / 4.7.x whose text speaks of IPv6, PTR or reverse DNS.
 bool refuses_ipv6_address(const mail::Reply& reply);
+// A destination that will not have the message, for good, by policy (5.7.x): the rule's fallback is next.
+bool is_policy_refusal(const mail::Outcome& outcome);
 // interface.md §6.22: 5.7.x whose text names our source address or EHLO name; never 5.7.25 and 5.7.26.
 bool is_about_us(const mail::Reply& reply, const core::IpAddress& source, std::string_view helo);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <limits>
 #include <vector>
 
@@ -412,6 +413,47 @@ std::string encode_xtext(std::string_view text) {
     out += kHex[octet & 0xf];
   }
   return out;
+}
+
+std::string encode_utf8_address(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const auto point = first_code_point(text);
+    if (point.length == 0) return {};
+    // QCHAR.
+    if (point.value > ' ' && point.value <= '~' && point.value != '+' && point.value != '=' && point.value != '\\') {
+      out += text.front();
+    } else {
+      std::array<char, 16> escape{};
+      const int size = std::snprintf(escape.data(), escape.size(), "\\x{%02X}", static_cast<unsigned>(point.value));
+      out.append(escape.data(), static_cast<std::size_t>(size));
+    }
+    text.remove_prefix(point.length);
+  }
+  return out;
+}
+
+std::string encode_orcpt(std::string_view type, std::string_view address) {
+  if (type.empty() || address.empty()) return {};
+  const auto encoded = core::iequals(type, "utf-8") ? encode_utf8_address(address) : encode_xtext(address);
+  if (encoded.empty()) return {};
+  auto value = std::string(type) + ";" + encoded;
+  return value.size() <= kMaxOrcpt ? value : std::string();
+}
+
+std::string to_string(const Notify& notify) {
+  if (!notify.given) return {};
+  std::string text;
+  const auto add = [&text](bool wanted, std::string_view word) {
+    if (!wanted) return;
+    if (!text.empty()) text += ',';
+    text += word;
+  };
+  add(notify.never, "NEVER");
+  add(notify.success, "SUCCESS");
+  add(notify.failure, "FAILURE");
+  add(notify.delay, "DELAY");
+  return text;
 }
 
 core::Result<std::string> decode_xtext(std::string_view text) {

@@ -69,8 +69,7 @@ struct CommandError {
 };
 
 struct CommandContext {
-  bool extended = false;     // EHLO was said: parameters may come
-  bool offered_dsn = false;  // RET, ENVID, NOTIFY, ORCPT are parsed always; false only changes what EHLO says
+  bool extended = false;  // EHLO was said: parameters may come; RET, ENVID, NOTIFY and ORCPT whether offered or not
   bool offered_requiretls = false;
   bool smtputf8 = false;  // the open transaction's MAIL said SMTPUTF8: RCPT may hold UTF-8 (RFC 6531 §3.4)
 };
@@ -83,5 +82,16 @@ std::variant<Command, CommandError> parse_command(std::string_view line, const C
 // RFC 3461 §4: "+2B" for "+", and so on. Decoding gives any octet back, controls included: who uses it must look.
 std::string encode_xtext(std::string_view text);
 core::Result<std::string> decode_xtext(std::string_view text);
+
+// utf-8-addr-xtext of RFC 6533 §3: ASCII, with "\x{1F600}" for all that may not stand as it is. Empty for what is no
+// UTF-8.
+std::string encode_utf8_address(std::string_view address);
+
+// What stands behind "ORCPT=": "rfc822;Bob+2Bx@example.com", or "utf-8;" with the escapes of RFC 6533 §3 (in ASCII, so
+// that it may be said with and without SMTPUTF8). Empty when there is no type or when it would be longer than the 500
+// octets of RFC 3461 §4.2: then it is better left out.
+std::string encode_orcpt(std::string_view type, std::string_view address);
+// What stands behind "NOTIFY=": "NEVER", "SUCCESS,DELAY"; empty when nothing was given.
+std::string to_string(const Notify& notify);
 
 }  // namespace mail

@@ -3,6 +3,8 @@
 // anew.
 #include "net/stream.hpp"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -472,6 +474,12 @@ bool Stream::peer_gone() {
   // Octets of TLS wait: only TLS knows whether they are close_notify.
   const auto step = impl.tls->peek();
   return step != Step::done && step != Step::want_read && step != Step::want_write;
+}
+
+bool Stream::all_acknowledged() {
+  int unacknowledged = 1;
+  if (!impl_->socket.is_open()) return false;
+  return ::ioctl(impl_->socket.native_handle(), SIOCOUTQ, &unacknowledged) == 0 && unacknowledged == 0;
 }
 
 bool Stream::readable() {

@@ -86,6 +86,8 @@ class Stream {
   // Looks without waiting: true when the peer has closed or broken the connection (promise.md I3). Unread octets do not
   // count as gone; they stay unread.
   bool peer_gone();
+  // Has the peer's TCP acknowledged every octet that was written? (It says nothing of whether anybody has read them.)
+  bool all_acknowledged();
   // Looks without waiting: true when octets are there to read, buffered or in the socket, or the peer is gone (UP-14: a
   // pooled connection that is readable is out of step).
   bool readable();

@@ -30,8 +30,8 @@ struct Activity {
 
 // What is not set does not narrow. Addresses are compared without ASCII case.
 struct ActivityQuery {
-  std::string id;  // of the message, or of the session: both are looked for
-  std::string message_id, rcpt_to, mail_from, status;
+  std::string id{};  // of the message, or of the session: both are looked for
+  std::string message_id{}, rcpt_to{}, mail_from{}, status{};
   std::int64_t since = 0, until = 0;  // time, Unix milliseconds: [since, until)
   // Rows numbered above `after`, oldest first (to follow, or to page); without it the newest ones, also oldest first.
   std::int64_t after = -1;

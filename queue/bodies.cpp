@@ -76,7 +76,7 @@ Awaitable<core::Error> open_and_digest(std::shared_ptr<Reading> reading, Files& 
 
 class FileBody final : public Body {
  public:
-  FileBody(std::shared_ptr<Reading> reading, boost::asio::thread_pool& pool, std::function<void()> on_damage)
+  FileBody(std::shared_ptr<Reading> reading, boost::asio::thread_pool& pool, Bodies::OnDamage on_damage)
       : reading_(std::move(reading)), pool_(pool), on_damage_(std::move(on_damage)) {}
   std::uint64_t size() const override { return reading_->size; }
   Awaitable<core::Result<std::string_view>> next() override {
@@ -84,7 +84,7 @@ class FileBody final : public Body {
     auto job = read_slice(reading_);
     auto [exception, error] = co_await boost::asio::co_spawn(pool_, std::move(job), kAwait);
     if (exception) co_return StoreErrc::unreadable;
-    if (error == StoreErrc::damaged) on_damage_();
+    if (error == StoreErrc::damaged) co_await on_damage_();
     if (error) co_return error;
     co_return std::string_view(reading_->slice);
   }
@@ -92,7 +92,7 @@ class FileBody final : public Body {
  private:
   std::shared_ptr<Reading> reading_;
   boost::asio::thread_pool& pool_;
-  std::function<void()> on_damage_;
+  Bodies::OnDamage on_damage_;
 };
 
 }  // namespace
@@ -213,7 +213,7 @@ void Bodies::remove(std::vector<std::string> files) {
   });
 }
 
-Awaitable<core::Result<std::unique_ptr<Body>>> Bodies::open(Known known, std::function<void()> on_damage) {
+Awaitable<core::Result<std::unique_ptr<Body>>> Bodies::open(Known known, OnDamage on_damage) {
   if (known.stored.file.empty()) {
     if (known.stored.octets.size() != known.size || core::sha256(known.stored.octets) != known.digest) {
       co_return StoreErrc::damaged;

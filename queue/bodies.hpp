@@ -38,7 +38,8 @@ class Bodies {
   };
   // Digests all of it first. Errors: StoreErrc::damaged (also when the file is missing or has another size),
   // StoreErrc::unreadable. `on_damage` is called when what is read later has another digest than at first.
-  Awaitable<core::Result<std::unique_ptr<Body>>> open(Known known, std::function<void()> on_damage);
+  using OnDamage = std::function<Awaitable<void>()>;
+  Awaitable<core::Result<std::unique_ptr<Body>>> open(Known known, OnDamage on_damage);
   // The first octets; not digested.
   Awaitable<core::Result<std::string>> begin_of(Known known, std::size_t most);
 

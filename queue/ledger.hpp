@@ -70,8 +70,10 @@ struct Finding {
   };
   What what = What::nothing;
   EntryId entry;
-  unsigned unknown = 0;  // dots so far whose answer never came
-  std::string trace;     // of the message that made the entry
+  // Dots whose answer never came, so far; kept when the copy is delivered or owned after all. Not 0: dup_possible, to
+  // be logged before the next dot is sent, for a kill may take the line that comes after it.
+  unsigned unknown = 0;
+  std::string trace;  // of the message that made the entry
 };
 
 // How an attempt that was joined ended.

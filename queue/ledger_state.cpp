@@ -91,7 +91,8 @@ std::string_view state_name(LedgerMark mark) {
 
 LedgerState::~LedgerState() {
   assert(waiters_.empty() && table_.count(LedgerMark::claimed) + table_.count(LedgerMark::dot) == 0);
-  if (file_good_) static_cast<void>(file_->write_clock(now()));
+  // An error here only means that ages go back a little.
+  if (file_good_ && file_->write_clock(now())) file_good_ = false;
 }
 
 std::uint32_t LedgerState::now() const {
@@ -282,7 +283,6 @@ void LedgerState::settle(EntryId id, const mail::Outcome& outcome) {
     case mail::Fate::delivered:
       tell(slot, {Verdict::What::delivered, outcome});
       entry.mark = LedgerMark::delivered;
-      entry.unknown = 0;
       return change(std::move(lock), slot, entry);
     case mail::Fate::deferred:
     case mail::Fate::failed:
@@ -314,7 +314,6 @@ void LedgerState::own(EntryId id) {
   tell(slot, {Verdict::What::owned, {}});
   auto entry = table_[slot];
   entry.mark = LedgerMark::owned;
-  entry.unknown = 0;
   change(std::move(lock), slot, entry);
 }
 
@@ -345,6 +344,7 @@ std::optional<EntryId> LedgerState::own(const Copy& copy) {
   const auto known = table_.find(entry.exact, {}, {}, now());
   if (known != 0 && table_[known].in_flight()) return std::nullopt;
   if (known != 0 && table_[known].mark != LedgerMark::lost) return id_of(known);
+  if (known != 0) entry.unknown = table_[known].unknown;
   const auto slot = place(known, entry);
   if (slot == 0) return std::nullopt;
   const auto id = id_of(slot);
@@ -385,8 +385,7 @@ bool LedgerState::join(EntryId id, const std::shared_ptr<LedgerWaiter>& waiter) 
   const Lock lock(mutex_);
   const auto slot = slot_of(id);
   if (slot == 0 || !table_[slot].in_flight()) {
-    waiter->verdict.emplace();
-    if (slot != 0) waiter->verdict->what = verdict_of(table_[slot].mark);
+    waiter->verdict = Verdict{slot == 0 ? Verdict::What::released : verdict_of(table_[slot].mark), {}};
     return true;
   }
   auto& all = waiters_[slot];

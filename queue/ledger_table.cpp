@@ -189,18 +189,19 @@ LedgerTable::Slot LedgerTable::drop_oldest() {
     if (a == 0 || b == 0) return a + b;
     return nodes_[a].entry.time <= nodes_[b].entry.time ? a : b;
   };
-  Slot slot = older(oldest(Line::acknowledged), oldest(Line::delivered));
-  if (slot != 0) {
-    ++dropped_.delivered;
-  } else if (slot = older(oldest(Line::lost), oldest(Line::row_lost)); slot != 0) {
-    ++dropped_.lost;
-  } else if (slot = older(oldest(Line::owned_acknowledged), oldest(Line::owned)); slot != 0) {
-    ++dropped_.owned;
-  } else if (slot = oldest(Line::row_delivered); slot != 0) {
-    ++dropped_.delivered;
+  const std::array<std::pair<Slot, std::uint64_t*>, 4> order{{
+      {older(oldest(Line::acknowledged), oldest(Line::delivered)), &dropped_.delivered},
+      {older(oldest(Line::lost), oldest(Line::row_lost)), &dropped_.lost},
+      {older(oldest(Line::owned_acknowledged), oldest(Line::owned)), &dropped_.owned},
+      {oldest(Line::row_delivered), &dropped_.delivered},
+  }};
+  for (const auto& [slot, counter] : order) {
+    if (slot == 0) continue;
+    ++*counter;
+    remove(slot);
+    return slot;
   }
-  if (slot != 0) remove(slot);
-  return slot;
+  return 0;
 }
 
 LedgerTable::Slot LedgerTable::free_slot(std::uint32_t now) {

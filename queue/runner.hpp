@@ -5,8 +5,8 @@
 // answer at all is dead for a while and costs one probe at a time (queue/window.hpp). Hops take turns, fresh mail comes
 // before retries, and no more is in memory than is being tried.
 //
-// A Runner lives on one shard, its owner: everything but wake(), adopt() and status() is called there, and Attempts are
-// started there (they may go elsewhere by themselves). It must be drained before Store::close().
+// A Runner lives on one shard, its owner: everything but wake() and adopt() is called there, and Attempts are started
+// there (they may go elsewhere by themselves). It must be drained before Store::close().
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -76,7 +76,10 @@ struct RunnerSettings {
   WindowSettings window;                // per hop
   core::Milliseconds lease{1'800'000};  // more than kLeaseBeforeDot
   core::Milliseconds attempt{1'200'000};
+  core::Milliseconds commit_again{5'000};  // how long until what could not be committed is tried again
 };
+// Hops about which something is remembered; beyond, those that have been dead longest are forgotten.
+inline constexpr std::size_t kMaxHops = 10'000;
 
 struct RunnerMeans {
   boost::asio::any_io_executor executor;  // the owner's
@@ -108,8 +111,10 @@ class Runner {
   ~Runner();  // after drain() or on an io_context that will not run any more
 
   void start();
-  // Something may have become due: mail was put, released, or is to be retried. Any thread.
+  // Something may have become due: released, retried, or put by somebody who does not know for which hop. Any thread.
   void wake();
+  // Mail for this hop was put: it is looked for at once. Any thread.
+  void wake(std::string hop);
   // Takes care of a living attempt whose recipients were put leased (promise.md C.3.6): `living` gives its outcomes
   // when they are there. Any thread.
   void adopt(Work work, std::function<Awaitable<std::vector<mail::Outcome>>()> living);
@@ -122,7 +127,6 @@ class Runner {
   // No new attempts; waits for those under way, and gives back the leases of what has not begun. How many attempts are
   // left at the deadline: their leases end by themselves, or with the process.
   Awaitable<std::size_t> drain(core::Deadline deadline);
-  // As of a moment ago. Any thread.
   RunnerStatus status() const;
 
  private:

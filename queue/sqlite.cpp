@@ -113,6 +113,7 @@ bool Statement::row() {
     reset();
     return false;
   }
+  errno = 0;  // SQLite does not say why a COMMIT could not write
   const int code = sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;
   if (code != SQLITE_DONE) connection_->fail(code);
@@ -196,7 +197,9 @@ Connection::Connection(const std::string& path, Access access, const std::string
   sqlite3_wal_hook(
       db_,
       [](void* self, sqlite3*, const char*, int frames) {
-        static_cast<Connection*>(self)->wal_frames_ = frames;
+        auto& connection = *static_cast<Connection*>(self);
+        connection.wal_frames_ = frames;
+        ++connection.wal_commits_;
         return SQLITE_OK;
       },
       this);
@@ -209,17 +212,19 @@ Connection::~Connection() {
 }
 
 void Connection::fail(int code) {
+  const int os_error = errno;
   if (failed()) return;
   failure_.code = db_ == nullptr ? code : sqlite3_extended_errcode(db_);
   if ((failure_.code & 0xff) != (code & 0xff)) failure_.code = code;
-  failure_.os_error = db_ == nullptr ? 0 : sqlite3_system_errno(db_);
+  failure_.os_error = os_error != 0 || db_ == nullptr ? os_error : sqlite3_system_errno(db_);
   failure_.fault = fault_of(failure_.code, failure_.os_error);
   if (failure_.fault == Fault::none) failure_.fault = Fault::write;
   failure_.wal_index = failure_.code == SQLITE_IOERR_SHMSIZE || failure_.code == SQLITE_IOERR_SHMMAP ||
                        failure_.code == SQLITE_IOERR_SHMOPEN || failure_.code == SQLITE_IOERR_NOMEM ||
                        failure_.code == SQLITE_NOMEM;
   failure_.text = db_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db_);
-  if (failure_.os_error != 0 && (failure_.code & 0xff) != SQLITE_CONSTRAINT) {
+  const int family = failure_.code & 0xff;
+  if (failure_.os_error != 0 && (family == SQLITE_IOERR || family == SQLITE_CANTOPEN || family == SQLITE_FULL)) {
     failure_.text += std::string(" (") + std::strerror(failure_.os_error) + ")";
   }
 }
@@ -265,6 +270,7 @@ bool Connection::checkpoint(Checkpoint how) {
                    : how == Checkpoint::restart ? SQLITE_CHECKPOINT_RESTART
                                                 : SQLITE_CHECKPOINT_TRUNCATE;
   int frames = -1, copied = -1;
+  errno = 0;
   const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, mode, &frames, &copied);
   if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY) {
     fail(code);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "core/digest.hpp"
 
@@ -40,6 +41,12 @@ Fault fault_of(int extended_code, int os_error);
 
 class Connection;
 
+template <class T>
+inline constexpr bool kOwnedTemporary =
+    std::is_rvalue_reference_v<T> &&
+    (std::is_same_v<std::remove_cvref_t<T>, std::string> || std::is_same_v<std::remove_cvref_t<T>, core::Digest> ||
+     std::is_same_v<std::remove_cvref_t<T>, std::optional<std::string>>);
+
 class Statement {
  public:
   Statement() = default;
@@ -48,9 +55,11 @@ class Statement {
   Statement& operator=(Statement&&) noexcept;
   ~Statement();
 
-  // Starts anew with these parameters, ?1 first. Texts and blobs must live until the next call of with() or reset().
+  // Starts anew with these parameters, ?1 first. Texts and blobs are not copied: they must live until the statement has
+  // run.
   template <class... T>
-  Statement& with(const T&... values) {
+  Statement& with(T&&... values) {
+    static_assert(!(kOwnedTemporary<T&&> || ...), "a temporary string would be gone when the statement runs");
     reset();
     int at = 0;
     (bind(++at, values), ...);
@@ -82,7 +91,6 @@ class Statement {
   void bind(int at, std::string_view text);
   void bind(int at, const std::string& text) { bind(at, std::string_view(text)); }
   void bind(int at, const char* text) { bind(at, std::string_view(text)); }
-  struct Blob;
   void bind(int at, const core::Digest& digest);  // all zero: NULL
   template <class T>
   void bind(int at, const std::optional<T>& value) {
@@ -133,6 +141,8 @@ class Connection {
   void reset_statements();
   // Frames in the write-ahead log after the last commit.
   int wal_frames() const { return wal_frames_; }
+  // Commits that have written to it.
+  std::uint64_t wal_commits() const { return wal_commits_; }
   // passive: as far as readers allow. restart: waits for readers, so that the log begins anew. truncate: and is
   // emptied.
   enum class Checkpoint { passive, restart, truncate };
@@ -147,6 +157,7 @@ class Connection {
   sqlite3* db_ = nullptr;
   Failure failure_;
   int wal_frames_ = 0;
+  std::uint64_t wal_commits_ = 0;
 };
 
 }  // namespace queue::sqlite

@@ -63,28 +63,35 @@ bool Tables::lease_hops(Round& round, int retry, std::string hop) {
     const bool due = next_hop_.integer(1) <= round.now;
     next_hop_.reset();
     if (!due) continue;
-    for (auto left = round.left(hop); left > 0 && !round.done(); --left) {
-      if (!first_due_.with(retry, hop, round.now).row()) break;
-      const auto message = message_of(first_due_.integer(0));
-      first_due_.reset();
-      auto work = lease_piece(message, hop, round.now, round.until);
-      if (!work) break;
-      round.leased.work.push_back(std::move(*work));
-      ++round.taken[hop];
-    }
+    lease_hop(round, retry, hop);
+  }
+}
+
+void Tables::lease_hop(Round& round, int retry, const std::string& hop) {
+  for (auto left = round.left(hop); left > 0 && !round.done(); --left) {
+    if (!first_due_.with(retry, hop, round.now).row()) return;
+    const auto message = message_of(first_due_.integer(0));
+    first_due_.reset();
+    auto work = lease_piece(message, hop, round.now, round.until);
+    if (!work) return;
+    round.leased.work.push_back(std::move(*work));
+    ++round.taken[hop];
   }
 }
 
 core::Result<Leased> Tables::lease_due(const LeaseRequest& request) {
   Round round{.request = request, .now = timeline_.now(), .until = 0, .leased = {}, .taken = {}, .seen = 0};
   round.until = round.now + request.lease_for.count();
-  const int first = request.first == LeaseRequest::First::fresh ? 0 : 1;
+  if (request.hop) {
+    for (const int retry : {0, 1}) lease_hop(round, retry, *request.hop);
+    return std::move(round.leased);
+  }
   // A round goes through all hops twice, for what is fresh and for what is tried again; `after` is "0hop" or "1hop".
   const std::string after = request.after.value_or("");
-  const bool second_half = !after.empty() && after.front() == static_cast<char>('0' + 1 - first);
+  const bool second_half = after.starts_with('1');
   const std::string hop = after.empty() ? "" : after.substr(1);
-  if (!second_half && !lease_hops(round, first, hop)) return std::move(round.leased);
-  if (!lease_hops(round, 1 - first, second_half ? hop : "")) return std::move(round.leased);
+  if (!second_half && !lease_hops(round, 0, hop)) return std::move(round.leased);
+  if (!lease_hops(round, 1, second_half ? hop : "")) return std::move(round.leased);
   if (next_due_.with(round.now).row()) round.leased.next_due = next_due_.integer(0);
   next_due_.reset();
   return std::move(round.leased);

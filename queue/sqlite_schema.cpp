@@ -61,7 +61,6 @@ void set_up_writing(sqlite::Connection& db) {
   set_up_reading(db);
   db.run("PRAGMA journal_mode = WAL");
   db.run("PRAGMA synchronous = FULL");  // an fsync of the log at every commit
-  db.run("PRAGMA wal_autocheckpoint = 0");
   db.run("PRAGMA journal_size_limit = 67108864");
   db.run("PRAGMA secure_delete = FAST");  // Debian's default would write zeros over every body that was delivered
   db.run("PRAGMA cache_size = -32768");
@@ -96,7 +95,7 @@ void make_tables(sqlite::Connection& db) {
   bring_up_to_date(db, 0);
 }
 
-std::optional<OpenFailure> prepare_database(sqlite::Connection& db, const std::string& path) {
+std::optional<OpenFailure> prepare_database(sqlite::Connection& db, const std::string& path, Age age) {
   // Whose it is comes first: a stranger's database is not touched.
   const auto application = db.integer("PRAGMA application_id");
   const auto version = db.integer("PRAGMA user_version");
@@ -112,7 +111,7 @@ std::optional<OpenFailure> prepare_database(sqlite::Connection& db, const std::s
                                    "that version again, or empty the queue with it first",
                                    path, *version, kSchemaVersion)};
   }
-  if (!empty && (version < 1 || tables == 0)) {
+  if (empty ? age == Age::has_been_used : version < 1 || tables == 0) {
     return OpenFailure{OpenFailure::Kind::corrupt, path + ": has no tables of a queue; run `onward recover`"};
   }
   if (empty) {

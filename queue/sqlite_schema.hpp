@@ -35,7 +35,8 @@ inline constexpr std::string_view kReady = "state > 0 AND lease = 0 AND hold = 0
 
 // Sets the connection up for writing, makes the tables in an empty database, brings an older one up to date (each step
 // in one transaction), and looks whether the tables that hold no bodies are whole. Nothing: it can be used.
-std::optional<OpenFailure> prepare_database(sqlite::Connection& db, const std::string& path);
+enum class Age { may_be_new, has_been_used };  // a used one without tables is damaged
+std::optional<OpenFailure> prepare_database(sqlite::Connection& db, const std::string& path, Age age);
 // The tables in an empty database; for recovery, too.
 void make_tables(sqlite::Connection& db);
 // Settings of every connection that reads.

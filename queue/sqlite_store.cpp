@@ -188,8 +188,7 @@ class SqliteStore final : public Store {
     return parts_.writer->messages() >= settings.most_messages || parts_.writer->octets() >= settings.most_octets;
   }
   core::Error body_failed(const core::Error& error);
-  void body_failed_to_open(MessageKey message, const core::Error& error);
-  void quarantine(MessageKey message);
+  Awaitable<void> quarantine(MessageKey message);
   struct Collection;
   void collect_garbage();
   void alert(StoreAlert::Kind kind, std::string text) const {
@@ -265,34 +264,23 @@ Awaitable<Receipt> SqliteStore::commit(Changes changes) {
 
 // --- bodies ---
 
-void SqliteStore::quarantine(MessageKey message) {
+Awaitable<void> SqliteStore::quarantine(MessageKey message) {
   alert(StoreAlert::Kind::damaged, fmt::format("the stored octets of message {} are damaged: it is held", message));
   auto call = [message](Tables& tables) { return tables.quarantine(message, "the stored message is damaged"); };
-  // Nobody waits for it: who is told "damaged" can do nothing with the message that the writer would do before this.
-  struct Unawaited final : WriteOperation {
-    explicit Unawaited(decltype(call) f) : call_(std::move(f)) {}
-    void run(Tables& tables) override { static_cast<void>(call_(tables)); }
-    void finish() override {}
-    void fail(Commit, core::Error) override {}
-    decltype(call) call_;
-  };
-  parts_.writer->post(std::make_unique<Unawaited>(std::move(call)));
-}
-
-void SqliteStore::body_failed_to_open(MessageKey message, const core::Error& error) {
-  if (error == StoreErrc::damaged) quarantine(message);
-  if (error == StoreErrc::unreadable) {
-    alert(StoreAlert::Kind::unreadable, fmt::format("the stored octets of message {} cannot be read", message));
-  }
+  // When even this cannot be written, the next attempt finds the damage again.
+  static_cast<void>(co_await write<Receipt>(std::move(call)));
 }
 
 Awaitable<core::Result<std::unique_ptr<Body>>> SqliteStore::open_body(MessageKey message) {
   auto call = [message](Views& views) { return views.body(message); };
   auto known = co_await read<core::Result<Bodies::Known>>(call);
   if (!known) co_return known.error();
-  std::function<void()> on_damage = [this, message] { quarantine(message); };
+  Bodies::OnDamage on_damage = [this, message] { return quarantine(message); };
   auto body = co_await parts_.bodies->open(std::move(*known), std::move(on_damage));
-  if (!body) body_failed_to_open(message, body.error());
+  if (!body && body.error() == StoreErrc::damaged) co_await quarantine(message);
+  if (!body && body.error() == StoreErrc::unreadable) {
+    alert(StoreAlert::Kind::unreadable, fmt::format("the stored octets of message {} cannot be read", message));
+  }
   co_return std::move(body);
 }
 
@@ -381,7 +369,6 @@ std::optional<OpenFailure> find_database(const StoreSettings& settings, Files& f
   const auto found = files.look_for(path);
   if (!found) return std::nullopt;
   if (found.value() != ENOENT) return unusable(found);
-  // The folder of bodies is made when the database is complete: where it is, there has been a queue.
   if (!files.look_for(bodies_of(settings.folder))) {
     return OpenFailure{OpenFailure::Kind::unusable,
                        fmt::format("{}: is missing, but there has been a queue here: restore it, or remove {} to begin "
@@ -423,7 +410,20 @@ std::optional<OpenFailure> open_database(SqliteStore::Parts& parts, const core::
   const auto path = database_of(settings.folder);
   auto db = std::make_unique<sqlite::Connection>(path, sqlite::Access::read_write, settings.vfs);
   if (db->failed()) return explain(db->failure(), path);
-  if (auto failure = prepare_database(*db, path)) return failure;
+  // The folder of bodies is made when the database is complete: where it is, an empty database has lost its tables.
+  const auto age = parts.files->look_for(bodies_of(settings.folder)) ? Age::may_be_new : Age::has_been_used;
+  if (auto failure = prepare_database(*db, path, age)) return failure;
+  // After an fsync that failed the kernel shows what is not on the disk, and takes it for written: what is appended to
+  // such a log is lost with it in the next power cut. So nothing is appended to an earlier process's log: it is copied
+  // into the database, which is synced, and begun anew. Its name must be on the disk before: SQLite syncs the folder,
+  // but does not look whether that fails.
+  if (const auto error = parts.files->sync_folder(settings.folder)) {
+    return OpenFailure{OpenFailure::Kind::unusable, fmt::format("{}: {}", settings.folder, error.message())};
+  }
+  if (!db->checkpoint(sqlite::Connection::Checkpoint::truncate)) {
+    if (db->failed()) return explain(db->failure(), path);
+    return OpenFailure{OpenFailure::Kind::locked, path + ": another program is reading the queue's log; try again"};
+  }
   Timeline::Tick tick;
   {
     auto state = db->prepare("SELECT queue_ms, wall_ms FROM state");
@@ -476,8 +476,7 @@ Opened open_store(StoreSettings settings, Files& files, const core::Clock& clock
   parts.bodies = std::make_unique<Bodies>(files, bodies_of(settings.folder), settings.body_threads, settings.at_point);
   parts.settings = std::move(settings);
   if (auto failure = open_database(parts, clock)) return std::move(*failure);
-  // Now that the log exists, all names are made durable, and checked: SQLite does not look whether its own sync of the
-  // folder fails. Only then is the note of unsure messages of no more use.
+  // Once more all names are made durable. Only then is the note of unsure messages of no more use.
   if (auto failure = find_bodies(parts.settings, files)) return std::move(*failure);
   static_cast<void>(files.remove(unsure_note(parts.settings.folder)));
   auto store = std::make_unique<SqliteStore>(std::move(parts));

@@ -108,6 +108,7 @@ class Tables {
   std::optional<core::Error> refuse(const std::vector<StoredReport>& reports);
   struct Round;  // of one lease_due
   bool lease_hops(Round& round, int retry, std::string after);
+  void lease_hop(Round& round, int retry, const std::string& hop);
   // One piece of work of this message and hop; nothing when nothing is ready and due (due_by) there.
   std::optional<Work> lease_piece(MessageKey message, const std::string& hop, Time due_by, Time until);
   Epoch new_lease() { return state_.next_lease++; }

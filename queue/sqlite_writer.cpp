@@ -325,8 +325,9 @@ void Writer::note_unsure(const Group& group) {
 }
 
 void Writer::checkpoint() {
+  if (std::exchange(last_commit_, db_->wal_commits()) == db_->wal_commits()) return;
   const int frames = db_->wal_frames();
-  if (frames < last_frames_) checkpoint_at_ = means_.settings.checkpoint_pages;  // the log has begun anew
+  if (frames <= last_frames_) checkpoint_at_ = means_.settings.checkpoint_pages;  // the log has begun anew
   last_frames_ = frames;
   if (frames < checkpoint_at_) return;
   at("queue.checkpoint");

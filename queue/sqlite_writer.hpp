@@ -161,6 +161,7 @@ class Writer {
   std::atomic<int> wal_frames_{0};
   Time last_tick_ = 0;
   int checkpoint_at_ = 0, last_frames_ = 0;
+  std::uint64_t last_commit_ = 0;  // wal_commits() that checkpoint() has seen
   core::Steady::time_point probed_{};
   std::thread thread_;
 };

@@ -130,7 +130,7 @@ struct LeaseRequest {
   core::Milliseconds lease_for{0};                              // at least 1 ms
   std::size_t per_hop = 1;                                      // pieces for a hop that is not in `allowance`
   std::map<std::string, std::size_t, std::less<>> allowance{};  // pieces for these hops; 0: none
-  enum class First { fresh, retries } first = First::fresh;
+  std::optional<std::string> hop{};    // of this hop alone; then `after` is not looked at, and next_due not told
   std::optional<std::string> after{};  // go on there, as it came back; nothing: from the first hop
 };
 struct Leased {
@@ -254,8 +254,7 @@ class Store {
 
   // --- work ---
 
-  // Work that is due, from one hop after the other, fresh mail before retries (or the other way round). Nothing that
-  // anybody else has leased.
+  // Work that is due, from one hop after the other, fresh mail before retries. Nothing that anybody else has leased.
   virtual Awaitable<core::Result<Leased>> lease_due(LeaseRequest request) = 0;
   virtual Awaitable<core::Result<std::vector<Work>>> lease_overdue(OverdueRequest request) = 0;
   // Whatever matches and is not leased, due or not, held or not: to fail it by hand.

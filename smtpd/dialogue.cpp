@@ -81,7 +81,7 @@ Step ServerDialogue::take(mail::HeloCommand command, Behind behind) {
 Reply ServerDialogue::ehlo_reply() const {
   Reply reply(250, {}, settings_.hostname);
   auto& lines = reply.lines;
-  lines.reserve(10);
+  lines.reserve(11);
   lines.emplace_back("PIPELINING");                                   // RFC 2920
   lines.push_back("SIZE " + std::to_string(settings_.message_size));  // RFC 1870
   if (tls_ == TlsOffer::starttls) lines.emplace_back("STARTTLS");     // RFC 3207
@@ -90,6 +90,7 @@ Reply ServerDialogue::ehlo_reply() const {
   lines.emplace_back("SMTPUTF8");                                     // RFC 6531
   lines.emplace_back("ENHANCEDSTATUSCODES");                          // RFC 2034
   lines.emplace_back("CHUNKING");                                     // RFC 3030
+  if (settings_.dsn) lines.emplace_back("DSN");                       // RFC 3461
   lines.push_back("LIMITS RCPTMAX=" + std::to_string(settings_.recipients) +
                   " MAILMAX=" + std::to_string(settings_.transactions));  // RFC 9422
   lines.emplace_back("HELP");

@@ -3,6 +3,7 @@
 #include <exception>
 #include <utility>
 
+#include "core/failpoint.hpp"
 #include "core/text.hpp"
 
 namespace smtpd {
@@ -237,6 +238,10 @@ net::Awaitable<bool> Session::finish_message() {
   if (!co_await flush()) co_return false;
   state_ = State::answer;
   auto reply = co_await transaction_->end_of_data(*this);
+  if (receipt_) receipt_->acknowledged();  // of a message before: nothing was read in between
+  receipt_.reset();
+  if (reply.positive()) receipt_ = transaction_->receipt();
+  pipelined_ = stream_.readable();
   transaction_.reset();
   state_ = State::command;
   auto say = conversation_.end(std::move(reply));
@@ -255,6 +260,7 @@ net::Awaitable<bool> Session::start_tls(StartTls step) {
 
 net::Awaitable<bool> Session::await_input() {
   if (!co_await flush()) co_return false;
+  if (receipt_) ONWARD_FAILPOINT(k15_client_250_sent);
   const bool command = conversation_.at_command();
   if (command && stopping_) co_return true;
   if (large_ == command) {
@@ -268,6 +274,7 @@ net::Awaitable<bool> Session::await_input() {
   waiting_ = command;
   const auto got = co_await stream_.fill(deadline);
   waiting_ = false;
+  if (receipt_) sign_receipt(got);
   if (got) co_return true;
   if (command && stopping_) co_return true;
   why_ = why(got.error());
@@ -278,6 +285,17 @@ net::Awaitable<bool> Session::await_input() {
     co_await part(std::move(last));
   }
   co_return false;
+}
+
+// promise.md C.5: a command that was sent after our 250 was acknowledged says that the client has it.
+void Session::sign_receipt(const core::Result<std::size_t>& got) {
+  const bool heard = stream_.all_acknowledged();
+  if (got && heard && !pipelined_) {
+    receipt_->confirmed();
+  } else if (got || heard) {
+    receipt_->acknowledged();
+  }
+  receipt_.reset();
 }
 
 net::Awaitable<bool> Session::flush() {

@@ -85,6 +85,7 @@ class Session final : private forwarder::ClientProbe {
   net::Awaitable<bool> finish_message();
   net::Awaitable<bool> start_tls(StartTls step);
   net::Awaitable<bool> await_input();
+  void sign_receipt(const core::Result<std::size_t>& got);
   net::Awaitable<bool> flush();
   net::Awaitable<bool> flush_if_old();
   // The last words: 421 or 554, then the end.
@@ -103,6 +104,9 @@ class Session final : private forwarder::ClientProbe {
   forwarder::Client client_;  // before transaction_, which refers to it
   Conversation conversation_;
   std::unique_ptr<forwarder::Transaction> transaction_;
+  // Of the last message's 250, until it is known how well the client has heard it.
+  std::unique_ptr<forwarder::Receipt> receipt_;
+  bool pipelined_ = false;  // more had come before that reply left
   net::Signal pause_;
   std::string pending_;  // replies not written yet
   core::Steady::time_point pending_since_;

@@ -271,7 +271,8 @@ bool Rewriter::owns(const mail::Mailbox& address) const {
 }
 
 core::Result<mail::ReversePath> Rewriter::forward(const mail::ReversePath& sender, core::Wall::time_point now) const {
-  if (sender.null() || core::iequals(sender.mailbox.domain, impl_->domain)) return sender;
+  const bool ours = core::iequals(sender.mailbox.domain, impl_->domain);
+  if (sender.null() || (ours && sender.mailbox.is_ascii())) return sender;
   return impl_->forward_mailbox(sender.mailbox, day_of(now));
 }
 

@@ -64,9 +64,9 @@ class Rewriter {
   Rewriter& operator=(Rewriter&&) noexcept;
   ~Rewriter();
 
-  // The envelope sender to use upstream: ASCII, at most 64 and 254 octets. The null path and addresses at our own SRS
-  // domain stay as they are. Errors: Errc::io (the token could not be kept: try later), Errc::exhausted (does not fit,
-  // no store).
+  // The envelope sender to use upstream: ASCII, at most 64 and 254 octets. The null path and ASCII addresses at our own
+  // SRS domain stay as they are. Errors: Errc::io (the token could not be kept: try later), Errc::exhausted (does not
+  // fit, no store).
   core::Result<mail::ReversePath> forward(const mail::ReversePath& sender, core::Wall::time_point now) const;
 
   // The address a bounce to `local`@our domain goes to; `local` as in the mailbox, quoted or not, in any case.

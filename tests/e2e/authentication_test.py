@@ -174,7 +174,8 @@ class Authentication(Case):
         self.daemon.settings["policy"]["dmarc_quarantine"] = "reject"
         self.daemon.write_config()
         self.assertEqual(self.daemon.run("reload").returncode, 0)
-        self.assertReply(self.send("b@list.test", content, "127.0.0.3"), 550, "5.7.1", "dmarc", "after a reload")
+        another = signed(mail_from("x@quar.test"), "list.test")
+        self.assertReply(self.send("b@list.test", another, "127.0.0.3"), 550, "5.7.1", "dmarc", "after a reload")
 
     def test_monitor_only_reports(self):
         self.serve({"dmarc": "monitor", "require_auth": "none"})

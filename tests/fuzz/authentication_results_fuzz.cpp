@@ -74,7 +74,10 @@ void check_ours(std::string_view text) {
   results.dmarc.domain = line(3);
   results.dmarc.reason = line(4);
   if (text.size() % 3 == 0) results.dmarc.policy_domain = line(5);
-  results.arc = {auth::Verdict::fail, 1, {line(6)}, line(7)};
+  results.arc.result = auth::Verdict::fail;
+  results.arc.sets = 1;
+  results.arc.sealers = {line(6)};
+  results.arc.reason = line(7);
   const auto field = auth::make_authentication_results(kHost, results);
   const auto headers = mail::Headers::parse(field);
   require(headers && headers->fields().size() == 1);

@@ -30,6 +30,11 @@ void check_command(const mail::Command& command, const mail::CommandContext& con
     if (!rcpt->to.is_bare_postmaster()) check_mailbox(rcpt->to.mailbox, utf8);
     check(mail::is_plain_utf8(rcpt->orcpt) && rcpt->orcpt.size() <= 500);
     check(rcpt->orcpt.empty() == rcpt->orcpt_type.empty());
+    if (const auto orcpt = mail::encode_orcpt(rcpt->orcpt_type, rcpt->orcpt); !orcpt.empty()) {
+      const auto again = mail::parse_command("RCPT TO:<a@b> ORCPT=" + orcpt, {.extended = true});
+      const auto* repeated = std::get_if<mail::RcptCommand>(std::get_if<mail::Command>(&again));
+      check(repeated != nullptr && repeated->orcpt == rcpt->orcpt && repeated->orcpt_type == rcpt->orcpt_type);
+    }
   } else if (const auto* helo = std::get_if<mail::HeloCommand>(&command)) {
     check(!helo->domain.empty() && core::printable(helo->domain) == helo->domain);
   } else if (const auto* bdat = std::get_if<mail::BdatCommand>(&command)) {
@@ -43,10 +48,8 @@ void check_command(const mail::Command& command, const mail::CommandContext& con
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  const mail::CommandContext context{.extended = (data[0] & 1) != 0,
-                                     .offered_dsn = (data[0] & 2) != 0,
-                                     .offered_requiretls = (data[0] & 4) != 0,
-                                     .smtputf8 = (data[0] & 8) != 0};
+  const mail::CommandContext context{
+      .extended = (data[0] & 1) != 0, .offered_requiretls = (data[0] & 4) != 0, .smtputf8 = (data[0] & 8) != 0};
   const std::string_view line(reinterpret_cast<const char*>(data) + 1, size - 1);
   const auto parsed = mail::parse_command(line, context);
   if (const auto* error = std::get_if<mail::CommandError>(&parsed)) {

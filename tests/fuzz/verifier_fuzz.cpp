@@ -1,8 +1,8 @@
 // links: auth
-// A whole message with its envelope and its DNS world, through auth::Verifier: SPF, DKIM, ARC and DMARC out of them.
-// The input: a line of words (client, HELO, sender, flags), lines of records up to an empty line, and the message (LF
-// stands for CRLF). A verdict always comes, within bounds, the same for every slicing of the body and every order of
-// the answers, and nobody passes DMARC without an aligned name that passed.
+// A whole message with its envelope and its DNS world, through auth::Verifier: SPF, DKIM, ARC and DMARC out of them,
+// and what the next hop will find. The input: a line of words (client, HELO, sender, flags), lines of records up to an
+// empty line, and the message (LF stands for CRLF). A verdict always comes, within bounds, the same for every slicing
+// of the body and every order of the answers, and nobody passes DMARC without an aligned name that passed.
 #include <openssl/err.h>
 
 #include <cstddef>
@@ -20,9 +20,10 @@ void require(bool ok) {
   if (!ok) __builtin_trap();
 }
 
-// SPF twice, a key for each signature and set, eight names of a walk for each author and whatever is to align with it.
+// SPF twice, a key for each signature and set, eight names of a walk for each author and whatever is to align with it,
+// here and at the next hop.
 constexpr std::size_t kMostQuestions = 2 * auth::kSpfMaxQuestions + auth::kMaxDkimSignatures + auth::kMaxArcSets + 1 +
-                                       auth::kMaxAuthorDomains * (9 + 8 * auth::kMaxAlignmentWalks);
+                                       auth::kMaxAuthorDomains * (9 + 2 * 8 * auth::kMaxAlignmentWalks);
 
 struct World {
   std::vector<std::string_view> records;
@@ -119,6 +120,7 @@ Input read(std::string_view text) {
 
 struct Outcome {
   auth::Results results;
+  auth::DmarcResult forecast;
   auth::Authors authors;
 };
 
@@ -136,16 +138,28 @@ Outcome verify(const Input& input, const mail::Headers& headers, std::size_t ste
     verifier.body(rest.substr(0, step));
   }
   dns::Lookup lookup;
-  for (;;) {
-    if (auto results = verifier.finish(lookup)) {
-      require(lookup.answered() + lookup.wanted().size() <= kMostQuestions);
-      return {std::move(*results), verifier.authors()};
+  const auto settle = [&](auto evaluate) {
+    for (;;) {
+      if (auto result = evaluate()) {
+        require(lookup.answered() + lookup.wanted().size() <= kMostQuestions);
+        return std::move(*result);
+      }
+      auto wanted = lookup.wanted();
+      require(!wanted.empty() && lookup.answered() <= kMostQuestions);
+      if (pace == Pace::one_at_a_time) wanted.resize(1);
+      for (const auto& question : wanted) lookup.answer(question, input.world.resolve(question));
     }
-    auto wanted = lookup.wanted();
-    require(!wanted.empty() && lookup.answered() <= kMostQuestions);
-    if (pace == Pace::one_at_a_time) wanted.resize(1);
-    for (const auto& question : wanted) lookup.answer(question, input.world.resolve(question));
-  }
+  };
+  Outcome outcome;
+  outcome.results = settle([&] { return verifier.finish(lookup); });
+  outcome.authors = verifier.authors();
+  auth::Future future;
+  future.spf.result = auth::Verdict::pass;
+  future.spf.domain = "forward.example";
+  future.signed_domains = {"forward.example", "example.org"};
+  future.results_cut = input.section.size() % 2 == 0;
+  outcome.forecast = settle([&] { return verifier.forecast(future, lookup); });
+  return outcome;
 }
 
 void check_dmarc(const Outcome& outcome) {
@@ -179,6 +193,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto sliced = verify(input, *headers, size % 29 + 1, Pace::one_at_a_time);
   require(field(whole.results) == field(sliced.results));
   require(whole.results.dmarc.at_worst == sliced.results.dmarc.at_worst);
+  require(whole.forecast.result == sliced.forecast.result && whole.forecast.policy == sliced.forecast.policy);
   require(ERR_peek_error() == 0);
   check_dmarc(whole);
   const auto text = field(whole.results);

@@ -32,11 +32,13 @@ using ::testing::HasSubstr;
 class Running {
  public:
   explicit Running(std::string path) : path_(std::move(path)) {
-    server_ = std::make_unique<AdminServer>(context_.get_executor(), path_, ::getuid(), [this](const json& request) {
-      ++requests_;
-      if (request.contains("throw")) throw std::runtime_error("a defect");
-      return json{{"ok", true}, {"heard", request}};
-    });
+    server_ = std::make_unique<AdminServer>(context_.get_executor(), path_, ::getuid(),
+                                            [this](json request) -> boost::asio::awaitable<json> {
+                                              ++requests_;
+                                              if (request.contains("throw")) throw std::runtime_error("a defect");
+                                              json answer{{"ok", true}, {"heard", std::move(request)}};
+                                              co_return answer;
+                                            });
     std::string error;
     started_ = server_->start(error);
     EXPECT_TRUE(started_) << error;
@@ -207,7 +209,8 @@ TEST(Threats, OP_04_a_dead_socket_is_replaced_a_living_one_never) {
   EXPECT_TRUE(answers(path));
 
   boost::asio::io_context context;
-  AdminServer second(context.get_executor(), path, ::getuid(), [](const json&) { return json::object(); });
+  AdminServer second(context.get_executor(), path, ::getuid(),
+                     [](json) -> boost::asio::awaitable<json> { co_return json::object(); });
   std::string error;
   EXPECT_FALSE(second.start(error));
   EXPECT_THAT(error, HasSubstr("another daemon answers at"));
@@ -216,7 +219,7 @@ TEST(Threats, OP_04_a_dead_socket_is_replaced_a_living_one_never) {
 
   folder.write("file.sock", "precious");
   AdminServer third(context.get_executor(), folder / "file.sock", ::getuid(),
-                    [](const json&) { return json::object(); });
+                    [](json) -> boost::asio::awaitable<json> { co_return json::object(); });
   EXPECT_FALSE(third.start(error)) << "a plain file is not ours to remove";
   EXPECT_TRUE(std::filesystem::exists(folder / "file.sock"));
 }

@@ -572,6 +572,51 @@ TEST(Dialogue, MAIL_says_only_what_is_offered_and_needed) {
   }
 }
 
+// RFC 3461 §4: said when the peer offers DSN and the caller has something to say, in the caller's meaning.
+TEST(Dialogue, DSN_parameters_only_where_they_are_offered) {
+  auto from = from_a();
+  from.ret = mail::MailCommand::Ret::headers;
+  from.envid = "QQ 1+4";
+  RcptParameters to;
+  to.notify = {.given = true, .success = true, .failure = true};
+  to.orcpt_type = "rfc822";
+  to.orcpt = "Bob+x@fwd.example";
+  for (const bool offered : {true, false}) {
+    Dialogue d(Kind::smtp, kHelo);
+    ASSERT_TRUE(d.receive("220 hi\r\n"));
+    d.hello();
+    d.take_output();
+    ASSERT_TRUE(d.receive(offered ? "250-x\r\n250-PIPELINING\r\n250 DSN\r\n" : "250-x\r\n250 PIPELINING\r\n"));
+    d.mail(from);
+    d.rcpt(box("b"), to);
+    d.rcpt(box("c"));
+    d.rcpt(box("d"), {.notify = {.given = true, .never = true}, .orcpt_type = {}, .orcpt = {}});
+    const std::string with =
+        "MAIL FROM:<a@sender.example> RET=HDRS ENVID=QQ+201+2B4\r\n"
+        "RCPT TO:<b@dest.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2Bx@fwd.example\r\n"
+        "RCPT TO:<c@dest.example>\r\nRCPT TO:<d@dest.example> NOTIFY=NEVER\r\n";
+    const std::string without =
+        "MAIL FROM:<a@sender.example>\r\nRCPT TO:<b@dest.example>\r\nRCPT TO:<c@dest.example>\r\n"
+        "RCPT TO:<d@dest.example>\r\n";
+    EXPECT_EQ(d.take_output(), offered ? with : without);
+  }
+  from.ret = mail::MailCommand::Ret::full;
+  from.envid.clear();
+  Dialogue d(Kind::lmtp, kHelo);
+  ASSERT_TRUE(d.receive("220 hi\r\n"));
+  d.hello();
+  d.take_output();
+  ASSERT_TRUE(d.receive("250-x\r\n250 DSN\r\n"));
+  d.mail(from);
+  EXPECT_EQ(d.take_output(), "MAIL FROM:<a@sender.example> RET=FULL\r\n");
+  // An ORCPT that would be too long for the peer, or that is none, is left out; nothing else is.
+  to.orcpt.assign(600, 'a');
+  to.notify = {};
+  ASSERT_TRUE(d.receive("250 ok\r\n"));
+  d.rcpt(box("b"), to);
+  EXPECT_EQ(d.take_output(), "RCPT TO:<b@dest.example>\r\n");
+}
+
 TEST(Dialogue, plain_features_whatever_is_offered) {
   for (const bool before : {true, false}) {
     Dialogue d(Kind::smtp, kHelo);

@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::string_literals;
 
-const CommandContext kEhlo{.extended = true, .offered_dsn = true, .offered_requiretls = true};
+const CommandContext kEhlo{.extended = true, .offered_requiretls = true};
 
 std::variant<Command, CommandError> parse(std::string_view line, const CommandContext& context = kEhlo) {
   return parse_command(line, context);
@@ -245,6 +245,36 @@ TEST(Xtext, both_ways) {
   for (const auto* bad : {"+", "a+2", "+2", "+G0", "a b", "a=b", "\xc3\xa9", "+-1", "++2B"}) {
     EXPECT_FALSE(decode_xtext(bad)) << bad;
   }
+}
+
+// What is said of a recipient to the next server reads as what was said to us (RFC 3461 §4.1, §4.2; RFC 6533 §3).
+TEST(Dsn, parameters_of_a_recipient_both_ways) {
+  const std::vector<std::pair<std::string, std::string>> orcpts{
+      {"rfc822;Bob+2Bx@Example.COM", ""},
+      {"x400;/C+3DUS/+20S+3DJ/", ""},
+      {R"(utf-8;\x{E9}t\x{1F600}@y)", ""},
+      {R"(utf-8;a\x{2B}\x{3D}\x{5C}\x{20}b@y)", ""},
+      {R"(UTF-8;plain@y)", ""},
+      {R"(utf-8;\x{0041}@y)", "utf-8;A@y"},
+      {"rfc822;" + std::string(493, 'a'), ""},
+  };
+  for (const auto& [said, differently] : orcpts) {
+    const auto command = get<RcptCommand>("RCPT TO:<b@y> ORCPT=" + said);
+    const auto again = encode_orcpt(command.orcpt_type, command.orcpt);
+    EXPECT_EQ(again, differently.empty() ? said : differently);
+    const auto repeated = get<RcptCommand>("RCPT TO:<b@y> ORCPT=" + again);
+    EXPECT_EQ(repeated.orcpt_type, command.orcpt_type);
+    EXPECT_EQ(repeated.orcpt, command.orcpt);
+  }
+  EXPECT_EQ(encode_orcpt("", "a@b"), "");
+  EXPECT_EQ(encode_orcpt("rfc822", ""), "");
+  EXPECT_EQ(encode_orcpt("utf-8", "\xff@b"), "");
+  EXPECT_EQ(encode_orcpt("rfc822", std::string(494, 'a')), "");  // one octet above the limit
+  EXPECT_EQ(encode_orcpt("rfc822", "a\r\nRCPT"), "rfc822;a+0D+0ARCPT");
+  for (const std::string said : {"NEVER", "SUCCESS", "FAILURE", "DELAY", "SUCCESS,FAILURE,DELAY", "FAILURE,DELAY"}) {
+    EXPECT_EQ(to_string(get<RcptCommand>("RCPT TO:<b@y> NOTIFY=" + said).notify), said);
+  }
+  EXPECT_EQ(to_string(get<RcptCommand>("RCPT TO:<b@y>").notify), "");
 }
 
 // GUIDE.md §2.6: ok:false must get 5xx; ok:true must parse, except parameters of extensions not offered. Our own rules

@@ -105,7 +105,7 @@ ShimFile& shim(sqlite3_file* file) {
 
 // What SQLite is told, and what sqlite3_system_errno() will say.
 int failed(ShimFile& file, int code, int otherwise) {
-  *file.last_errno = code;
+  errno = *file.last_errno = code;
   return code == ENOSPC && otherwise == SQLITE_IOERR_WRITE ? SQLITE_FULL : otherwise;
 }
 
@@ -273,7 +273,10 @@ void Disk::set_fault(Fault fault) {
 int Disk::before(DiskOperation operation) {
   const std::scoped_lock lock(mutex_);
   if (fault_) {
-    if (const int code = fault_(operation, asked_++)) return code;
+    if (const int code = fault_(operation, asked_++)) {
+      if (operation.kind == Kind::sync) log_.push_back({Kind::failed_sync, operation.path, 0, {}, operation.by_sqlite});
+      return code;
+    }
   }
   log_.push_back(std::move(operation));
   return 0;
@@ -345,6 +348,9 @@ class Replay {
         inode.since.clear();
         break;
       }
+      case Kind::failed_sync:
+        inode_of(operation.path).since.clear();
+        break;
       case Kind::sync_folder:
         std::erase_if(changes_, [&](const Change& change) {
           if (parent(change.path) != operation.path) return false;

@@ -17,7 +17,8 @@
 namespace queue::testing {
 
 struct DiskOperation {
-  enum class Kind { create, write, truncate, sync, sync_folder, remove, rename } kind = Kind::write;
+  // failed_sync: the kernel drops what it could not write, but goes on showing it to programs.
+  enum class Kind { create, write, truncate, sync, sync_folder, remove, rename, failed_sync } kind = Kind::write;
   std::string path;  // relative to the disk's folder
   std::uint64_t offset = 0;
   std::string octets;  // rename: the new path

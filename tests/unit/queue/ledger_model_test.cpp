@@ -270,7 +270,6 @@ class Walk {
       case mail::Fate::late:
         return;
       case mail::Fate::delivered:
-        held.place->unknown = 0;
         model_.change(held.place, Model::State::delivered);
         if (!held.place->row) ids_[held.place->number] = held.flight.entry(0);
         break;
@@ -311,13 +310,11 @@ class Walk {
       const auto place = model_.put(model_.entries.end(), entry);
       if (held.sent) model_.written(place);
       ids_[number] = held.flight.hand_over(0, row_of(entry.number));
-      held.place->unknown = 0;
       model_.change(held.place, Model::State::owned);
       held.place = place;
       return;
     }
     ids_[number] = held.flight.own(0);
-    held.place->unknown = 0;
     model_.change(held.place, Model::State::owned);
     done(i);
   }

@@ -109,6 +109,19 @@ TEST_F(LedgerTest, a_refusal_does_not_undo_what_is_unknown) {
   EXPECT_EQ(what(*ledger, copy_of(1)), What::delivered);
 }
 
+// A second copy stays dup_possible for as long as it is known.
+TEST_F(LedgerTest, what_was_unknown_stays_flagged) {
+  auto ledger = open();
+  for (int i = 1; i <= 3; ++i) deliver(*ledger, copy_of(i), mail::Fate::unknown);
+  deliver(*ledger, copy_of(1));
+  claim(*ledger, copy_of(2)).own(0);
+  EXPECT_TRUE(ledger->own(copy_of(3)));
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_EQ(what(*ledger, copy_of(i)), i == 1 ? What::delivered : What::owned);
+    EXPECT_EQ(ledger->peek(copy_of(i)).unknown, 1U) << i;
+  }
+}
+
 TEST_F(LedgerTest, what_is_in_flight_at_a_restart_is_lost_and_counted_once) {
   auto ledger = open();
   auto flight = send(*ledger, copy_of(1));

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -40,6 +41,8 @@ inline asio::io_context& shard() {
 
 // Runs the coroutine `test()` to its end; fails the test when that takes more than `limit`.
 inline void run(std::function<Awaitable<void>()> test, std::chrono::seconds limit = 60s) {
+  static bool inside = false;
+  if (std::exchange(inside, true)) throw std::logic_error("run() within run()");
   bool done = false;
   std::exception_ptr failure;
   asio::co_spawn(shard(), test(), [&](std::exception_ptr e) {
@@ -49,6 +52,7 @@ inline void run(std::function<Awaitable<void>()> test, std::chrono::seconds limi
   });
   shard().restart();
   shard().run_for(limit);
+  inside = false;
   ASSERT_TRUE(done) << "the test hangs";
   if (failure) std::rethrow_exception(failure);
 }
@@ -194,7 +198,7 @@ class Alerts {
 class Place {
  public:
   using In = TemporaryFolder::On;
-  explicit Place(In in = In::disk) : folder(in) { settings.folder = folder.path(); }
+  explicit Place(In in = In::memory) : folder(in) { settings.folder = folder.path(); }
 
   void adopt(std::unique_ptr<Store> store) { store_ = std::move(store); }
 

@@ -24,6 +24,16 @@ TEST(Dialogue, EhloSaysWhatIsOffered) {
   EXPECT_EQ(script.last().find("STARTTLS"), std::string::npos);
 }
 
+// interface.md §6.24
+TEST(Dialogue, DsnIsOfferedWhenThereIsAQueue) {
+  auto settings = small_settings();
+  settings.dsn = true;
+  Script script(settings, TlsOffer::none);
+  script.peer("EHLO client.test").expect("250-mx.test");
+  EXPECT_NE(script.last().find("\r\n250-DSN\r\n"), std::string::npos);
+  script.peer("HELO client.test").expect("250 mx.test");
+}
+
 TEST(Dialogue, StartTlsIsOfferedOnlyWhereItIsPossible) {
   Script script;
   script.ehlo();

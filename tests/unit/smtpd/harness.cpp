@@ -83,6 +83,21 @@ class FakeTransaction final : public forwarder::Transaction {
     co_return reply;
   }
 
+  std::unique_ptr<forwarder::Receipt> receipt() override {
+    class FakeReceipt final : public forwarder::Receipt {
+     public:
+      explicit FakeReceipt(FakeHandler& handler) : handler_(handler) {}
+      ~FakeReceipt() override { --handler_.receipts_; }
+      void confirmed() override { ++handler_.confirmed_; }
+      void acknowledged() override { ++handler_.acknowledged_; }
+
+     private:
+      FakeHandler& handler_;
+    };
+    ++handler_.receipts_;
+    return std::make_unique<FakeReceipt>(handler_);
+  }
+
  private:
   FakeHandler& handler_;
   FakeHandler::Message message_;

@@ -58,12 +58,15 @@ class FakeHandler final : public forwarder::Handler {
   int ending() const { return ending_; }                // waiting for the final answer
   std::size_t most_held() const { return most_held_; }  // octets in one inbox
   int spills() const { return spills_; }
+  int receipts() const { return receipts_; }  // that are still held
+  int confirmed() const { return confirmed_; }
+  int acknowledged() const { return acknowledged_; }
 
  private:
   friend class FakeTransaction;
   mutable std::mutex mutex_;
   std::vector<Message> messages_;
-  std::atomic<int> alive_{0}, ending_{0}, spills_{0};
+  std::atomic<int> alive_{0}, ending_{0}, spills_{0}, receipts_{0}, confirmed_{0}, acknowledged_{0};
   std::atomic<std::size_t> most_held_{0};
 };
 

@@ -86,6 +86,48 @@ TEST(Session, ClientGoneIsKnownBeforeTheDot) {
   EXPECT_TRUE(harness.handler.messages()[0].client_gone);
 }
 
+// promise.md C.5: how sure it is that the client has heard our 250.
+TEST(Session, ReceiptsAreConfirmedByTheNextCommand) {
+  Harness harness;
+  auto peer = harness.connect();
+  peer.expect("220 ").ehlo().envelope().data().send("x\r\n.\r\n").expect("250 ");
+  EXPECT_EQ(harness.handler.receipts(), 1) << "nothing is known yet";
+  EXPECT_EQ(harness.handler.confirmed() + harness.handler.acknowledged(), 0);
+  peer.line("NOOP").expect("250 ");
+  EXPECT_EQ(harness.handler.confirmed(), 1);
+  EXPECT_EQ(harness.handler.receipts(), 0);
+}
+
+TEST(Session, AReceiptIsOnlyAcknowledgedWhenTheNextCommandWasPipelined) {
+  Harness harness;
+  auto peer = harness.connect();
+  peer.expect("220 ").ehlo().envelope().data().send("x\r\n.\r\nNOOP\r\n").expect("250 ").expect("250 ");
+  peer.line("NOOP").expect("250 ");
+  EXPECT_EQ(harness.handler.confirmed(), 0);
+  EXPECT_EQ(harness.handler.acknowledged(), 1);
+}
+
+TEST(Session, AReceiptIsAcknowledgedByTheClientsTcpAlone) {
+  Harness harness;
+  {
+    auto peer = harness.connect();
+    peer.expect("220 ").ehlo().envelope().data().send("x\r\n.\r\n").expect("250 ");
+  }
+  EXPECT_TRUE(eventually([&] { return harness.handler.acknowledged() == 1; }));
+  EXPECT_EQ(harness.handler.confirmed(), 0);
+}
+
+TEST(Session, AReceiptOfAClientThatWasGoneSaysNothing) {
+  Harness harness;
+  harness.handler.end_delay = Milliseconds(50);
+  auto peer = harness.connect();
+  peer.expect("220 ").ehlo().envelope().data().send("x\r\n.\r\n");
+  ASSERT_TRUE(eventually([&] { return harness.handler.ending() == 1; }));
+  peer.reset();
+  ASSERT_TRUE(eventually([&] { return harness.handler.message_count() == 1 && harness.handler.receipts() == 0; }));
+  EXPECT_EQ(harness.handler.confirmed() + harness.handler.acknowledged(), 0);
+}
+
 TEST(Session, LostConnectionInsideDataDropsTheTransaction) {
   Harness harness;
   {

@@ -70,6 +70,12 @@ TEST_F(RewriterTest, own_addresses_are_left_alone) {
   EXPECT_EQ(forward(once), once);
 }
 
+TEST_F(RewriterTest, own_addresses_that_are_not_ascii_travel_as_a_token) {
+  const auto out = forward("s\xc3\xb6ren@forward.example");
+  EXPECT_THAT(out, MatchesRegex("SRS0=[A-Z2-7]{8}=[A-Z2-7]{2}=_=[A-Z2-7]{26}@forward\\.example"));
+  EXPECT_EQ(back(out)->to_string(), "s\xc3\xb6ren@forward.example");
+}
+
 TEST_F(RewriterTest, srs0_of_another_forwarder_becomes_srs1) {
   const auto out = forward("SRS0=wxyz=2W=sender.example=alice@first.example");
   EXPECT_THAT(out, MatchesRegex("SRS1=[A-Z2-7]{8}=first\\.example==wxyz=2W=sender\\.example=alice@forward\\.example"));

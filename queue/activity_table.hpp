@@ -1,0 +1,53 @@
+// The activity log's table: how rows get in, go out with age, and are found. For activity.cpp only; one thread each.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "queue/activity.hpp"
+#include "queue/sqlite.hpp"
+
+namespace queue {
+
+inline constexpr std::int64_t kActivityApplicationId = 0x4f6e7741;  // "OnwA"
+inline constexpr std::int64_t kActivityVersion = 1;
+
+// Makes the table where there is none. "": fine. Otherwise why not; db.failed() when SQLite says it.
+std::string prepare_activity(sqlite::Connection& db);
+
+// The side that writes.
+class ActivityWriter {
+ public:
+  explicit ActivityWriter(sqlite::Connection& db);
+  // In one transaction; false: none of them is in.
+  bool write(const std::vector<Activity>& rows);
+  // Removes some of the rows older than `time`; true: there are more.
+  bool prune(std::int64_t time);
+
+ private:
+  bool end_transaction();
+  sqlite::Connection& db_;
+  sqlite::Statement insert_, prune_;
+};
+
+// The side that looks.
+class ActivityReader {
+ public:
+  explicit ActivityReader(sqlite::Connection& db);
+  std::vector<Activity> find(const ActivityQuery& query);
+
+ private:
+  // By which index the rows are gone through.
+  enum class Way { all, id, message_id, rcpt_to, mail_from, status, time };
+  static constexpr std::size_t kWays = 7;
+  struct Statements {
+    sqlite::Statement newest, oldest, count;  // from either end; how many there are, up to a limit
+  };
+  Way choose(const ActivityQuery& query);
+  void start(sqlite::Statement& statement, Way way, const ActivityQuery& query);
+
+  std::array<Statements, kWays> ways_;
+};
+
+}  // namespace queue
