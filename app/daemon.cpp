@@ -458,15 +458,14 @@ net::Awaitable<void> Daemon::shut_down() {
   const auto deadline = core::Deadline::after(kDrainTime);
   drained_ = true;
   // The queue begins nothing new from now on; what sessions still hand over to it is waited for at the end.
-  auto attempts = mailroom_.drain(deadline);
-  boost::asio::co_spawn(units_.front()->shard.executor(), std::move(attempts), boost::asio::detached);
+  boost::asio::post(units_.front()->shard.executor(), [this] { mailroom_.quiesce(); });
   for (auto& unit : units_) {
     auto work = drain_unit(*unit, deadline);
     const bool done =
         co_await boost::asio::co_spawn(unit->shard.executor(), std::move(work), boost::asio::use_awaitable);
     drained_ = drained_ && done;
   }
-  attempts = mailroom_.drain(drained_ ? deadline : core::Deadline::after(kAskUnit));
+  auto attempts = mailroom_.drain(drained_ ? deadline : core::Deadline::after(kAskUnit));
   const auto left =
       co_await boost::asio::co_spawn(units_.front()->shard.executor(), std::move(attempts), boost::asio::use_awaitable);
   drained_ = drained_ && left == 0;

@@ -201,6 +201,10 @@ void Mailroom::on_alert(const queue::StoreAlert& alert) {
   }
 }
 
+void Mailroom::quiesce() {
+  runner_->quiesce();
+}
+
 net::Awaitable<std::size_t> Mailroom::drain(core::Deadline deadline) {
   co_return co_await runner_->drain(deadline);
 }

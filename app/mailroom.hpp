@@ -44,7 +44,9 @@ class Mailroom {
   void start();
   // After a reload. Any thread.
   void set_config(const forwarder::Config& config, core::Milliseconds activity);
-  // No new attempts; waits for those under way. On the first shard. How many are left.
+  // The queue begins no new attempts from now on. On the first shard.
+  void quiesce();
+  // quiesce(), then waits for those under way. On the first shard. How many are left.
   net::Awaitable<std::size_t> drain(core::Deadline deadline);
   // Blocks; after the drain, while the shards still run.
   void close();

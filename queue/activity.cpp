@@ -36,7 +36,11 @@ struct Question {
 // the reader when it has come to it.
 struct ActivityLog::Impl {
   Impl(Settings s, const core::Clock& c, std::unique_ptr<sqlite::Connection> w, std::unique_ptr<sqlite::Connection> r)
-      : settings(std::move(s)), clock(c), keep(settings.keep.count()), writing(std::move(w)), reading(std::move(r)) {}
+      : settings(std::move(s)),
+        timeline(c, {}),
+        keep(settings.keep.count()),
+        writing(std::move(w)),
+        reading(std::move(r)) {}
 
   bool record(Activity row);
   void ask(Question question);
@@ -47,7 +51,7 @@ struct ActivityLog::Impl {
   void close();
 
   const Settings settings;
-  const core::Clock& clock;
+  const Timeline timeline;  // a clock that is set while we run does not wipe the log
   std::atomic<std::int64_t> keep;
   std::unique_ptr<sqlite::Connection> writing, reading;
 
@@ -134,8 +138,7 @@ void ActivityLog::Impl::write() {
     write_group(*table, group);
     hand_over(std::move(taken));
     if (more_to_prune || core::Steady::now() >= next_prune) {
-      const auto now = std::chrono::duration_cast<core::Milliseconds>(clock.wall().time_since_epoch()).count();
-      more_to_prune = table->prune(now - keep);
+      more_to_prune = table->prune(timeline.now() - keep);
       next_prune = core::Steady::now() + kPruneEvery;
     }
     if (writing->wal_frames() >= kCheckpointFrames && checkpointed != writing->wal_commits()) {
@@ -214,7 +217,7 @@ core::Explained<std::unique_ptr<ActivityLog>> ActivityLog::open(Settings setting
       return core::Problem{fmt::format("{}: {}", path, problem)};
     }
     writing.reset();
-    for (const auto* const suffix : {"-wal", "-shm"}) static_cast<void>(files.remove(path + suffix));
+    for (const auto* const suffix : {"-wal", "-shm"}) best_effort(files.remove(path + suffix));
     if (const auto error = files.rename(path, path + ".damaged")) {
       return core::Problem{fmt::format("{}: {}", path, error.message())};
     }

@@ -16,13 +16,13 @@ constexpr std::string_view kColumns =
     " spf, dkim, dmarc, arc, dnsbl, reply, upstream_host, upstream_address, upstream_tls, upstream_reply, error";
 
 constexpr std::string_view kTables[] = {
-    "CREATE TABLE activity (number INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, id TEXT NOT NULL, session "
-    "TEXT NOT NULL,"
-    " message_id TEXT NOT NULL, client_ip TEXT NOT NULL, helo TEXT NOT NULL, mail_from TEXT NOT NULL COLLATE NOCASE,"
-    " rcpt_to TEXT NOT NULL COLLATE NOCASE, destination TEXT NOT NULL, subject TEXT NOT NULL, size INTEGER NOT NULL,"
-    " status TEXT NOT NULL, spf TEXT NOT NULL, dkim TEXT NOT NULL, dmarc TEXT NOT NULL, arc TEXT NOT NULL,"
-    " dnsbl TEXT NOT NULL, reply TEXT NOT NULL, upstream_host TEXT NOT NULL, upstream_address TEXT NOT NULL,"
-    " upstream_tls TEXT NOT NULL, upstream_reply TEXT NOT NULL, error TEXT NOT NULL)",
+    R"(CREATE TABLE activity (number INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, id TEXT NOT NULL,
+      session TEXT NOT NULL, message_id TEXT NOT NULL, client_ip TEXT NOT NULL, helo TEXT NOT NULL,
+      mail_from TEXT NOT NULL COLLATE NOCASE,
+      rcpt_to TEXT NOT NULL COLLATE NOCASE, destination TEXT NOT NULL, subject TEXT NOT NULL, size INTEGER NOT NULL,
+      status TEXT NOT NULL, spf TEXT NOT NULL, dkim TEXT NOT NULL, dmarc TEXT NOT NULL, arc TEXT NOT NULL,
+      dnsbl TEXT NOT NULL, reply TEXT NOT NULL, upstream_host TEXT NOT NULL, upstream_address TEXT NOT NULL,
+      upstream_tls TEXT NOT NULL, upstream_reply TEXT NOT NULL, error TEXT NOT NULL))",
     "CREATE INDEX activity_id ON activity (id)",
     "CREATE INDEX activity_session ON activity (session)",
     "CREATE INDEX activity_message_id ON activity (message_id)",

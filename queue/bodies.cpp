@@ -208,7 +208,7 @@ void Bodies::remove(std::vector<std::string> files) {
     for (const auto& file : files) {
       if (at_point_) at_point_("queue.body_unlink");
       // What stays behind is garbage that the next start removes.
-      static_cast<void>(files_.remove(path(file)));
+      best_effort(files_.remove(path(file)));
     }
   });
 }

@@ -39,8 +39,9 @@ boost::asio::awaitable<T> answer(Start start) {
   auto executor = co_await boost::asio::this_coro::executor;
   auto initiation = [](boost::asio::any_completion_handler<void(T)> handler, boost::asio::any_io_executor on,
                        Start begin) { begin(Completion<T>(std::move(on), std::move(handler))); };
-  co_return co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>, void(T)>(
+  auto waiting = boost::asio::async_initiate<const boost::asio::use_awaitable_t<>, void(T)>(
       initiation, boost::asio::use_awaitable, std::move(executor), std::move(start));
+  co_return co_await std::move(waiting);
 }
 
 }  // namespace queue

@@ -14,6 +14,9 @@
 
 namespace queue {
 
+// For what is tried as well as it can be, when its failure changes nothing.
+inline void best_effort(const core::Error&) {}
+
 class File {
  public:
   virtual ~File() = default;  // closes

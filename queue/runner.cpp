@@ -16,6 +16,7 @@ namespace {
 constexpr core::Milliseconds kLookAgain{60'000};  // at the latest, whatever is or is not due
 constexpr std::size_t kMostAtOnce = 50;           // pieces of work in one request
 constexpr std::size_t kMaxWanted = 1000;          // hops to look at first; beyond, a whole round is made
+constexpr std::size_t kManyHops = 1000;           // to remember anything of that has no trouble
 constexpr core::Milliseconds kDecideAgain{60'000};
 constexpr std::size_t kMostDecisions = 200;  // about recipients of dead hops, at a time
 
@@ -82,12 +83,13 @@ void Runner::Core::want(const std::string& hop) {
 void Runner::Core::adopt(Work work, std::function<Awaitable<Outcomes>()> living) {
   boost::asio::post(means_.executor, [self = shared_from_this(), work = std::make_shared<const Work>(std::move(work)),
                                       living = std::move(living)]() mutable {
-    self->flights_[work->lease] = {work, work->until, Kind::adopted};
+    const auto number = self->take_off(work, Kind::adopted);
     auto flight = [](std::shared_ptr<Core> core, std::shared_ptr<const Work> what,
-                     std::function<Awaitable<Outcomes>()> how) -> Awaitable<void> {
+                     std::function<Awaitable<Outcomes>()> how, std::uint64_t which) -> Awaitable<void> {
       co_await core->fly_adopted(std::move(what), std::move(how));
+      core->flight_ended(which);
     };
-    boost::asio::co_spawn(self->means_.executor, flight(self, std::move(work), std::move(living)),
+    boost::asio::co_spawn(self->means_.executor, flight(self, std::move(work), std::move(living), number),
                           boost::asio::detached);
   });
 }
@@ -105,8 +107,16 @@ void Runner::Core::forgive() {
   bell_.ring();
 }
 
-void Runner::Core::flight_ended() {
-  bell_.ring();
+std::uint64_t Runner::Core::take_off(std::shared_ptr<const Work> work, Kind kind) {
+  const auto number = ++last_flight_;
+  const auto until = work->until;
+  flights_[number] = {std::move(work), until, kind};
+  return number;
+}
+
+void Runner::Core::flight_ended(std::uint64_t number) {
+  flights_.erase(number);
+  bell_.ring();  // others may have waited for the room
   if (flights_.empty()) idle_.ring();
 }
 
@@ -125,7 +135,7 @@ void Runner::Core::stop() {
 
 RunnerStatus Runner::Core::status() const {
   RunnerStatus status = counters_;
-  for (const auto& [lease, flight] : flights_) ++(flight.kind == Kind::adopted ? status.adopted : status.in_flight);
+  for (const auto& [number, flight] : flights_) ++(flight.kind == Kind::adopted ? status.adopted : status.in_flight);
   status.unsettled = unsettled_;
   for (const auto& [name, hop] : hops_) {
     const auto& window = hop.window;
@@ -139,7 +149,7 @@ RunnerStatus Runner::Core::status() const {
 
 std::size_t Runner::Core::room() const {
   std::size_t busy = 0;
-  for (const auto& [lease, flight] : flights_) busy += flight.kind == Kind::attempt ? 1 : 0;
+  for (const auto& [number, flight] : flights_) busy += flight.kind == Kind::attempt ? 1 : 0;
   return settings_.in_flight - std::min(settings_.in_flight, busy);
 }
 
@@ -273,16 +283,16 @@ void Runner::Core::decide(Work leased) {
   const auto hop = hops_.find(work->hop);
   auto last = hop == hops_.end() ? mail::Outcome() : hop->second.last;
   last.fate = mail::Fate::deferred;
-  flights_[work->lease] = {work, work->until, Kind::adopted};
+  const auto number = take_off(work, Kind::adopted);
   ++deciding_;
-  auto flight = [](std::shared_ptr<Core> core, std::shared_ptr<const Work> what, mail::Outcome how) -> Awaitable<void> {
+  auto flight = [](std::shared_ptr<Core> core, std::shared_ptr<const Work> what, mail::Outcome how,
+                   std::uint64_t which) -> Awaitable<void> {
     Outcomes outcomes(what->job.recipients.size(), how);
     co_await core->settle(what, std::move(outcomes));
-    core->flights_.erase(what->lease);
     --core->deciding_;
-    core->flight_ended();
+    core->flight_ended(which);
   };
-  boost::asio::co_spawn(means_.executor, flight(shared_from_this(), std::move(work), std::move(last)),
+  boost::asio::co_spawn(means_.executor, flight(shared_from_this(), std::move(work), std::move(last), number),
                         boost::asio::detached);
 }
 
@@ -291,11 +301,14 @@ void Runner::Core::decide(Work leased) {
 void Runner::Core::begin(Work leased) {
   auto work = std::make_shared<const Work>(std::move(leased));
   hops_.try_emplace(work->hop, HopState{Window(settings_.window), {}, {}, 0}).first->second.window.begin();
-  flights_[work->lease] = {work, work->until, Kind::attempt};
-  auto flight = [](std::shared_ptr<Core> core, std::shared_ptr<const Work> what) -> Awaitable<void> {
-    co_await core->fly(std::move(what));
+  const auto number = take_off(work, Kind::attempt);
+  auto flight = [](std::shared_ptr<Core> core, std::shared_ptr<const Work> what,
+                   std::uint64_t which) -> Awaitable<void> {
+    co_await core->fly(what);
+    core->want(what->hop);  // it may have more
+    core->flight_ended(which);
   };
-  boost::asio::co_spawn(means_.executor, flight(shared_from_this(), std::move(work)), boost::asio::detached);
+  boost::asio::co_spawn(means_.executor, flight(shared_from_this(), std::move(work), number), boost::asio::detached);
 }
 
 Awaitable<void> Runner::Core::fly(std::shared_ptr<const Work> work) {
@@ -310,11 +323,7 @@ Awaitable<void> Runner::Core::fly(std::shared_ptr<const Work> work) {
     outcomes.clear();  // a bug of ours: nobody knows how far it came, and the ledger knows of dots
   }
   landed(*work, outcomes);
-  co_await settle(work, std::move(outcomes));
-  flights_.erase(work->lease);
-  // The hop may have more, and others have waited for the room.
-  want(work->hop);
-  flight_ended();
+  co_await settle(std::move(work), std::move(outcomes));
 }
 
 Awaitable<void> Runner::Core::fly_adopted(std::shared_ptr<const Work> work,
@@ -329,9 +338,7 @@ Awaitable<void> Runner::Core::fly_adopted(std::shared_ptr<const Work> work,
   mail::Outcome unknown;
   unknown.fate = mail::Fate::unknown;
   outcomes.resize(work->job.recipients.size(), unknown);
-  co_await settle(work, std::move(outcomes));
-  flights_.erase(work->lease);
-  flight_ended();
+  co_await settle(std::move(work), std::move(outcomes));
 }
 
 // What the hop's window learns.
@@ -352,6 +359,8 @@ void Runner::Core::forget_hops() {
   std::erase_if(hops_, [&](const auto& entry) {
     const auto& window = entry.second.window;
     if (window.fresh(settings_.window)) return true;
+    // A window that has grown is worth keeping, unless there are very many.
+    if (hops_.size() > kManyHops && window.in_flight() == 0 && !window.dead()) return true;
     // Nobody has asked for it for long: whatever was queued for it has gone.
     return window.in_flight() == 0 && window.dead() &&
            now - window.dead_until() > 2 * settings_.window.longest_pause.count();
@@ -369,17 +378,17 @@ void Runner::Core::forget_hops() {
 
 // A lease in flight must not end under its attempt: it is extended when half of it is over.
 Awaitable<void> Runner::Core::extend_leases() {
-  std::vector<Epoch> soon;
+  std::vector<std::uint64_t> soon;
   const auto now = means_.store.now();
-  for (const auto& [lease, flight] : flights_) {
-    if (flight.until - now < settings_.lease.count() / 2) soon.push_back(lease);
+  for (const auto& [number, flight] : flights_) {
+    if (flight.until - now < settings_.lease.count() / 2) soon.push_back(number);
   }
-  for (const auto lease : soon) {
-    const auto flight = flights_.find(lease);
+  for (const auto number : soon) {
+    const auto flight = flights_.find(number);
     if (flight == flights_.end()) continue;
-    const auto key = flight->second.work->job.key;
-    const auto until = co_await means_.store.extend(key, lease, settings_.lease);
-    const auto still = flights_.find(lease);
+    const auto work = flight->second.work;
+    const auto until = co_await means_.store.extend(work->job.key, work->lease, settings_.lease);
+    const auto still = flights_.find(number);
     // One that is lost is found out by its attempt, before the dot.
     if (until && still != flights_.end()) still->second.until = *until;
   }
@@ -414,6 +423,9 @@ void Runner::set_settings(RunnerSettings settings) {
 }
 void Runner::forgive() {
   core_->forgive();
+}
+void Runner::quiesce() {
+  core_->stop();
 }
 Awaitable<std::size_t> Runner::drain(core::Deadline deadline) {
   return core_->drain(deadline);

@@ -124,8 +124,10 @@ class Runner {
   void set_settings(RunnerSettings settings);
   // Dead hops are tried again at once.
   void forgive();
-  // No new attempts; waits for those under way, and gives back the leases of what has not begun. How many attempts are
-  // left at the deadline: their leases end by themselves, or with the process.
+  // Begins no new attempts from now on.
+  void quiesce();
+  // quiesce(), then waits for those under way, and gives back the leases of what has not begun. Once at a time. How
+  // many attempts are left at the deadline: their leases end by themselves, or with the process.
   Awaitable<std::size_t> drain(core::Deadline deadline);
   RunnerStatus status() const;
 

@@ -14,7 +14,7 @@
 
 namespace queue {
 
-// Wakes the one coroutine that waits; early notices are remembered.
+// Wakes the one coroutine that waits (never two at once); early notices are remembered.
 class Bell {
  public:
   explicit Bell(boost::asio::any_io_executor executor) : timer_(std::move(executor)) {}
@@ -69,14 +69,15 @@ class Runner::Core : public std::enable_shared_from_this<Core> {
   void begin(Work work);
   Awaitable<void> fly(std::shared_ptr<const Work> work);
   Awaitable<void> fly_adopted(std::shared_ptr<const Work> work, std::function<Awaitable<Outcomes>()> living);
-  // This hop may have something: it is looked at soon; "": any hop.
   // Something becomes due then: a look is taken in time.
   void due_at(Time time) {
     if (noted_due_ == 0 || time < noted_due_) noted_due_ = time;
     bell_.ring();
   }
+  // This hop may have something: it is looked at soon; "": any hop.
   void want(const std::string& hop);
-  void flight_ended();
+  std::uint64_t take_off(std::shared_ptr<const Work> work, Kind kind);
+  void flight_ended(std::uint64_t number);
   void landed(const Work& work, const Outcomes& outcomes);
   void forget_hops();
   std::size_t room() const;
@@ -109,7 +110,8 @@ class Runner::Core : public std::enable_shared_from_this<Core> {
     Time decided = 0;  // when overdue recipients were last looked for
   };
   std::map<std::string, HopState, std::less<>> hops_;
-  std::map<Epoch, Flight> flights_;
+  std::map<std::uint64_t, Flight> flights_;  // several may share a lease: what a put has leased for several hops
+  std::uint64_t last_flight_ = 0;
   std::size_t unsettled_ = 0;
   std::set<std::string> wanted_;  // hops to be looked at first
   bool round_wanted_ = true;

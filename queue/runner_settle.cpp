@@ -157,10 +157,11 @@ Awaitable<core::Error> Runner::Core::make_report(Settlement& settlement, Report:
   if (told.empty()) co_return core::Error();
   auto composed = co_await means_.make_report(std::move(report));
   if (!composed) co_return composed.error();
+  auto& message = *composed;
   for (auto* const one : told) {
-    if (kind == Report::Kind::failed) one->told = *composed ? Failed::Told::report : Failed::Told::nobody;
+    if (kind == Report::Kind::failed) one->told = message ? Failed::Told::report : Failed::Told::nobody;
   }
-  if (*composed) settlement.reports.push_back(std::move(**composed));
+  if (message) settlement.reports.push_back(std::move(*message));
   co_return core::Error();
 }
 

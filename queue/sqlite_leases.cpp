@@ -120,7 +120,7 @@ core::Result<std::vector<Work>> Tables::lease_overdue(const OverdueRequest& requ
 core::Result<Matched> Tables::lease_matching(const Filter& filter, const Page& page, core::Milliseconds lease_for) {
   Matched matched;
   const auto now = timeline_.now();
-  auto listed = scanner_.scan(filter, page, now);
+  auto listed = scanner_.scan(filter, {page.after, std::min(page.most, kMaxStep)}, now);
   matched.after = listed.after;
   for (auto& job : listed.jobs) {
     // One piece a hop, as everywhere.

@@ -9,8 +9,6 @@
 namespace queue {
 namespace {
 
-constexpr std::size_t kMaxStep = 1000;  // messages a step, lest the writer be kept from committing
-
 Page step(Page page) {
   page.most = std::min(page.most, kMaxStep);
   return page;

@@ -41,6 +41,7 @@ std::vector<Shape> Views::shape(const std::vector<core::Milliseconds>& age_bound
     ++ages[static_cast<std::size_t>(bound - age_bounds.begin())];
   }
   std::vector<std::pair<std::uint64_t, Shape>> shapes;
+  shapes.reserve(counts.size());
   for (auto& [domain, ages] : counts) {
     std::uint64_t all = 0;
     for (const auto count : ages) all += count;
@@ -52,6 +53,7 @@ std::vector<Shape> Views::shape(const std::vector<core::Milliseconds>& age_bound
                       return a.first != b.first ? a.first > b.first : a.second.domain < b.second.domain;
                     });
   std::vector<Shape> result;
+  result.reserve(kept);
   for (std::size_t i = 0; i < kept; ++i) result.push_back(std::move(shapes[i].second));
   return result;
 }

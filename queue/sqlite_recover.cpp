@@ -150,8 +150,10 @@ bool Recoverer::undo_half_a_recovery() {
     const auto old = fmt::format("queue.db.damaged-{}", n);
     if (files_.look_for(path(old))) continue;
     if (failed(files_.rename(path(old), path("queue.db")), old)) return false;
-    if (!files_.look_for(path(old + "-wal")))
-      static_cast<void>(files_.rename(path(old + "-wal"), path("queue.db-wal")));
+    if (!files_.look_for(path(old + "-wal")) &&
+        failed(files_.rename(path(old + "-wal"), path("queue.db-wal")), old + "-wal")) {
+      return false;
+    }
     return !failed(files_.sync_folder(folder_), ".");
   }
   result_.error = path("queue.db") + ": is missing; there is nothing to recover";
@@ -174,8 +176,8 @@ bool Recoverer::is_whole() {
 bool Recoverer::copy_with_new_first_page() {
   const auto fresh = path("queue.db.fresh"), copy = path("queue.db.copy");
   for (const auto* const suffix : {"", "-wal", "-shm"}) {
-    static_cast<void>(files_.remove(fresh + suffix));
-    static_cast<void>(files_.remove(copy + suffix));
+    best_effort(files_.remove(fresh + suffix));
+    best_effort(files_.remove(copy + suffix));
   }
   {
     if (const auto made = files_.create(fresh); !made) return !failed(made.error(), "queue.db.fresh");
@@ -184,7 +186,7 @@ bool Recoverer::copy_with_new_first_page() {
     db.checkpoint(sqlite::Connection::Checkpoint::truncate);
   }
   auto page = read_file(files_, fresh, kPageSize);
-  for (const auto* const suffix : {"", "-wal", "-shm"}) static_cast<void>(files_.remove(fresh + suffix));
+  for (const auto* const suffix : {"", "-wal", "-shm"}) best_effort(files_.remove(fresh + suffix));
   auto old = read_file(files_, path("queue.db"), std::uint64_t{1} << 40);
   if (!page || !old || page->size() != kPageSize || old->size() < 2 * kPageSize) return false;
   put_number(*page, 28, static_cast<std::uint32_t>(old->size() / kPageSize));
@@ -207,7 +209,7 @@ bool Recoverer::write_file(const std::string& name, std::string_view octets) {
 void Recoverer::save_octets(const std::string& name, std::string_view octets) {
   if (failed(files_.make_folder(path("lost")), "lost")) return;
   const auto file = files_.create(path("lost/" + name));
-  if (file && !(*file)->write(0, octets)) static_cast<void>((*file)->sync());
+  if (file && !(*file)->write(0, octets)) best_effort((*file)->sync());
 }
 
 void Recoverer::copy_messages(sqlite::Connection& from, sqlite::Connection& to) {
@@ -403,7 +405,7 @@ bool Recoverer::exchange() {
   if (!files_.look_for(path("queue.db-wal")) && failed(files_.rename(path("queue.db-wal"), path(old + "-wal")), old)) {
     return false;
   }
-  static_cast<void>(files_.remove(path("queue.db-shm")));
+  best_effort(files_.remove(path("queue.db-shm")));
   if (failed(files_.sync_folder(folder_), ".")) return false;
   if (failed(files_.rename(path("queue.db.recovered"), path("queue.db")), "queue.db")) return false;
   return !failed(files_.sync_folder(folder_), ".");
@@ -420,7 +422,7 @@ Recovery Recoverer::run() {
   if (is_whole() || !result_.error.empty()) return result_;
   result_.needed = true;
   const auto fresh = path("queue.db.recovered");
-  for (const auto* const suffix : {"", "-wal", "-shm"}) static_cast<void>(files_.remove(fresh + suffix));
+  for (const auto* const suffix : {"", "-wal", "-shm"}) best_effort(files_.remove(fresh + suffix));
   if (const auto made = files_.create(fresh); !made) {
     static_cast<void>(failed(made.error(), "queue.db.recovered"));
     return result_;
@@ -444,13 +446,12 @@ Recovery Recoverer::run() {
     }
     if (from) salvage(*from, to);
     from.reset();
-    for (const auto* const suffix : {"", "-wal", "-shm"})
-      static_cast<void>(files_.remove(path("queue.db.copy") + suffix));
+    for (const auto* const suffix : {"", "-wal", "-shm"}) best_effort(files_.remove(path("queue.db.copy") + suffix));
     keep_unreferenced_files(to);
     to.checkpoint(sqlite::Connection::Checkpoint::truncate);
     if (to.failed() && result_.error.empty()) result_.error = fresh + ": " + to.failure().text;
   }
-  for (const auto* const suffix : {"-wal", "-shm"}) static_cast<void>(files_.remove(fresh + suffix));
+  for (const auto* const suffix : {"-wal", "-shm"}) best_effort(files_.remove(fresh + suffix));
   if (!result_.error.empty()) return result_;
   if (!exchange()) return result_;
   if (lost_ > result_.lost.size()) result_.lost.push_back(fmt::format("and {} more", lost_ - result_.lost.size()));

@@ -9,37 +9,37 @@ namespace {
 
 constexpr std::string_view kVersion1[] = {
     // One row: the queue's clock (Timeline::Tick), the next numbers, and totals that would take a scan to count.
-    "CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), start INTEGER NOT NULL, next_message INTEGER NOT "
-    "NULL,"
-    " next_lease INTEGER NOT NULL, queue_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL, messages INTEGER NOT NULL,"
-    " octets INTEGER NOT NULL)",
+    R"(CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), start INTEGER NOT NULL,
+      next_message INTEGER NOT NULL, next_lease INTEGER NOT NULL, queue_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
+      messages INTEGER NOT NULL, octets INTEGER NOT NULL))",
     "INSERT INTO state VALUES (1, 0, 1, 1, 0, 0, 0, 0)",
-    "CREATE TABLE message (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,"
-    " srs_sender TEXT NOT NULL, envid TEXT NOT NULL, ret INTEGER NOT NULL, flags INTEGER NOT NULL,"
-    " client_ip TEXT NOT NULL, helo TEXT NOT NULL, message_id TEXT NOT NULL, subject TEXT NOT NULL,"
-    " size INTEGER NOT NULL, header_size INTEGER NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
-    " digest BLOB NOT NULL, body_file TEXT)",
+    R"(CREATE TABLE message (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,
+      srs_sender TEXT NOT NULL, envid TEXT NOT NULL, ret INTEGER NOT NULL, flags INTEGER NOT NULL,
+      client_ip TEXT NOT NULL, helo TEXT NOT NULL, message_id TEXT NOT NULL, subject TEXT NOT NULL,
+      size INTEGER NOT NULL, header_size INTEGER NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,
+      digest BLOB NOT NULL, body_file TEXT))",
     "CREATE UNIQUE INDEX message_file ON message (body_file) WHERE body_file IS NOT NULL",
     "CREATE TABLE body (message INTEGER PRIMARY KEY, octets BLOB NOT NULL)",
-    "CREATE TABLE recipient (row INTEGER PRIMARY KEY, address TEXT NOT NULL, rule TEXT NOT NULL, domain TEXT NOT NULL,"
-    " destination TEXT NOT NULL, to_domain TEXT NOT NULL, hop TEXT NOT NULL, fallback TEXT NOT NULL,"
-    " notify INTEGER NOT NULL, orcpt_type TEXT NOT NULL, orcpt TEXT NOT NULL, fingerprint BLOB, restamped BLOB,"
-    " state INTEGER NOT NULL, attempts INTEGER NOT NULL, unknowns INTEGER NOT NULL, next_attempt INTEGER NOT NULL,"
-    " failing_since INTEGER NOT NULL, act_by INTEGER NOT NULL, delay_told INTEGER NOT NULL, reply_code INTEGER NOT "
-    "NULL,"
-    " reply TEXT NOT NULL, reply_from_peer INTEGER NOT NULL, last_host TEXT NOT NULL, last_address TEXT NOT NULL,"
-    " last_tls TEXT NOT NULL, lease INTEGER NOT NULL, lease_until INTEGER NOT NULL, hold INTEGER NOT NULL,"
-    " hold_reason TEXT NOT NULL, hold_rule INTEGER NOT NULL, retry INTEGER NOT NULL)",
+    R"(CREATE TABLE recipient (row INTEGER PRIMARY KEY, address TEXT NOT NULL, rule TEXT NOT NULL, domain TEXT NOT NULL,
+      destination TEXT NOT NULL, to_domain TEXT NOT NULL, hop TEXT NOT NULL, fallback TEXT NOT NULL,
+      notify INTEGER NOT NULL, orcpt_type TEXT NOT NULL, orcpt TEXT NOT NULL, fingerprint BLOB, restamped BLOB,
+      state INTEGER NOT NULL, attempts INTEGER NOT NULL, unknowns INTEGER NOT NULL, next_attempt INTEGER NOT NULL,
+      failing_since INTEGER NOT NULL, act_by INTEGER NOT NULL, delay_told INTEGER NOT NULL,
+      reply_code INTEGER NOT NULL, reply TEXT NOT NULL, reply_from_peer INTEGER NOT NULL, last_host TEXT NOT NULL,
+      last_address TEXT NOT NULL,
+      last_tls TEXT NOT NULL, lease INTEGER NOT NULL, lease_until INTEGER NOT NULL, hold INTEGER NOT NULL,
+      hold_reason TEXT NOT NULL, hold_rule INTEGER NOT NULL, retry INTEGER NOT NULL))",
     "CREATE INDEX recipient_due ON recipient (retry, hop, next_attempt) WHERE state > 0 AND lease = 0 AND hold = 0",
     "CREATE INDEX recipient_next ON recipient (next_attempt) WHERE state > 0 AND lease = 0 AND hold = 0",
     "CREATE INDEX recipient_leased ON recipient (lease) WHERE lease > 0",
     "CREATE INDEX recipient_held ON recipient (hold_rule) WHERE hold_rule > 0",
-    "CREATE TABLE hold_rule (number INTEGER PRIMARY KEY, to_domain TEXT NOT NULL, sender TEXT NOT NULL,"
-    " recipient TEXT NOT NULL, reason TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL)",
+    R"(CREATE TABLE hold_rule (number INTEGER PRIMARY KEY, to_domain TEXT NOT NULL, sender TEXT NOT NULL,
+      recipient TEXT NOT NULL, reason TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL))",
     "PRAGMA application_id = 1332639588",
     "PRAGMA user_version = 1",
 };
 static_assert(kApplicationId == 1332639588 && kSchemaVersion == 1);
+
 // One step a version, from the version before: what it executes, the version stamp being the last, in one transaction.
 // A kill leaves the old version or the new one (DU-13).
 struct Step {
@@ -105,13 +105,14 @@ std::optional<OpenFailure> prepare_database(sqlite::Connection& db, const std::s
   if (!empty && application != kApplicationId) {
     return OpenFailure{OpenFailure::Kind::unusable, path + ": is a database, but no queue of Onward's"};
   }
-  if (!empty && version > kSchemaVersion) {
+  const auto made_by = version.value_or(0);
+  if (!empty && made_by > kSchemaVersion) {
     return OpenFailure{OpenFailure::Kind::newer,
                        fmt::format("{}: was made by a later version of Onward (format {}, this one knows {}); install "
                                    "that version again, or empty the queue with it first",
-                                   path, *version, kSchemaVersion)};
+                                   path, made_by, kSchemaVersion)};
   }
-  if (empty ? age == Age::has_been_used : version < 1 || tables == 0) {
+  if (empty ? age == Age::has_been_used : made_by < 1 || tables == 0) {
     return OpenFailure{OpenFailure::Kind::corrupt, path + ": has no tables of a queue; run `onward recover`"};
   }
   if (empty) {
@@ -119,7 +120,7 @@ std::optional<OpenFailure> prepare_database(sqlite::Connection& db, const std::s
     db.run("PRAGMA auto_vacuum = INCREMENTAL");
   }
   set_up_writing(db);
-  bring_up_to_date(db, version.value_or(0));
+  bring_up_to_date(db, made_by);
   const bool whole = db.failed() || is_whole(db);
   if (db.failed()) return explain(db.failure(), path);
   if (!whole) {

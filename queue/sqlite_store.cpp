@@ -478,7 +478,7 @@ Opened open_store(StoreSettings settings, Files& files, const core::Clock& clock
   if (auto failure = open_database(parts, clock)) return std::move(*failure);
   // Once more all names are made durable. Only then is the note of unsure messages of no more use.
   if (auto failure = find_bodies(parts.settings, files)) return std::move(*failure);
-  static_cast<void>(files.remove(unsure_note(parts.settings.folder)));
+  best_effort(files.remove(unsure_note(parts.settings.folder)));
   auto store = std::make_unique<SqliteStore>(std::move(parts));
   store->start();
   return std::unique_ptr<Store>(std::move(store));

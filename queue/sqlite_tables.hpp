@@ -29,6 +29,10 @@ class Scanner {
   sqlite::Statement after_, by_id_, by_key_, recipients_;
 };
 
+// Operations on what a filter finds look at so many messages in a step at most, lest the writer be kept from
+// committing.
+inline constexpr std::size_t kMaxStep = 1000;
+
 // A body as it is about to be stored.
 struct StoredBody {
   core::Digest digest{};

@@ -73,20 +73,19 @@ void Writer::start() {
 }
 
 void Writer::post(std::unique_ptr<WriteOperation> operation) {
-  std::optional<core::Error> refused;
+  auto refused = StoreErrc::closed;
   {
     const std::scoped_lock lock(mutex_);
-    if (closing_) {
-      refused = StoreErrc::closed;
-    } else if (waiting_.size() >= kMaxWaiting || waiting_octets_ + operation->weight > kMaxWaitingOctets) {
-      refused = StoreErrc::busy;
-    } else {
+    const bool room = waiting_.size() < kMaxWaiting && waiting_octets_ + operation->weight <= kMaxWaitingOctets;
+    if (room && !closing_) {
       waiting_octets_ += operation->weight;
       waiting_.push_back(std::move(operation));
+      wake_.notify_one();
+      return;
     }
+    if (!closing_) refused = StoreErrc::busy;
   }
-  if (refused) return operation->fail(Commit::not_committed, *refused);
-  wake_.notify_one();
+  operation->fail(Commit::not_committed, refused);
 }
 
 void Writer::close() {
@@ -321,7 +320,7 @@ void Writer::note_unsure(const Group& group) {
   if (!file) return;
   if ((*file)->write(0, ids)) return;
   if ((*file)->sync()) return;
-  static_cast<void>(means_.files.sync_folder(means_.settings.folder));
+  best_effort(means_.files.sync_folder(means_.settings.folder));
 }
 
 void Writer::checkpoint() {

@@ -48,6 +48,33 @@ boost::system::error_code make_error_code(StoreErrc e) noexcept {
   return {static_cast<int>(e), store_category()};
 }
 
+std::vector<Work> work_of(const NewMessage& message, const Receipt& receipt, Time now) {
+  std::vector<Work> pieces;
+  unsigned number = 0;
+  for (auto recipient : message.recipients) {
+    recipient.number = number++;
+    if (recipient.lease == 0) continue;
+    recipient.lease = receipt.lease;
+    recipient.lease_until = now + message.lease_for.count();
+    if (recipient.act_by == 0) recipient.act_by = message.envelope.expires;
+    const auto same_hop = [&](const Work& work) { return work.hop == recipient.hop; };
+    auto piece = std::find_if(pieces.begin(), pieces.end(), same_hop);
+    if (piece == pieces.end()) {
+      Work work;
+      work.job.key = receipt.key;
+      work.job.envelope = message.envelope;
+      if (work.job.envelope.created == 0) work.job.envelope.created = now;
+      work.hop = recipient.hop;
+      work.lease = receipt.lease;
+      work.until = recipient.lease_until;
+      pieces.push_back(std::move(work));
+      piece = std::prev(pieces.end());
+    }
+    piece->job.recipients.push_back(std::move(recipient));
+  }
+  return pieces;
+}
+
 Awaitable<core::Result<std::string_view>> TextSource::next() {
   if (given_) co_return std::string_view();
   given_ = true;

@@ -125,6 +125,10 @@ struct Work {
 };
 inline constexpr std::size_t kMaxWorkRecipients = 100;
 
+// What a put that left recipients leased to the caller has given it, a piece for each hop: for Runner::adopt().
+// `message` as it was put, `now` the queue's clock.
+std::vector<Work> work_of(const NewMessage& message, const Receipt& receipt, Time now);
+
 struct LeaseRequest {
   std::size_t most = 10;                                        // pieces of work, 1..1000
   core::Milliseconds lease_for{0};                              // at least 1 ms

