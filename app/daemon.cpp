@@ -192,6 +192,11 @@ void Daemon::staff_mailroom(const forwarder::Config& forwarding) {
   boost::asio::post(units_.front()->shard.executor(), [this] { mailroom_.start(); });
 }
 
+void Daemon::use_transport(const std::shared_ptr<const forwarder::Config>& forwarding) {
+  auto& first = *units_.front();
+  transport_.use(config_, forwarding, {first.shard.executor(), &first.engine, &first.resolver, &mailroom_.durable()});
+}
+
 int Daemon::run() {
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
@@ -222,7 +227,7 @@ int Daemon::run() {
   }
   staff_mailroom(*forwarding);
   for (auto& unit : units_) unit->shard.start();
-  transport_.use(config_, forwarding, units_.front()->shard.executor(), units_.front()->engine);
+  use_transport(forwarding);
   for (auto& door : doors_) {
     run_door(*door);
     log_.info("listening",
@@ -245,6 +250,7 @@ int Daemon::run() {
     unit->shard.stop_now();
     unit->shard.join();
   }
+  transport_.close();
   log_.info("stopped", {{"drained", drained_}});
   if (!drained_) {
     // Sessions or attempts are still suspended somewhere below: nothing of them may run or be taken apart any more.
@@ -337,7 +343,7 @@ nlohmann::json Daemon::reload() {
       one->resolver.flush_cache();
     });
   }
-  transport_.use(config_, forwarding, units_.front()->shard.executor(), units_.front()->engine);
+  use_transport(forwarding);
   mailroom_.set_config(*forwarding, fresh->log.activity);
   for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
   for (auto& door : doors_) {
@@ -419,6 +425,7 @@ net::Awaitable<nlohmann::json> Daemon::handle(nlohmann::json request) {
   const auto command = request.value("command", std::string());
   nlohmann::json answer{{"ok", false}, {"error", "unknown command"}};
   if (desk_ && QueueDesk::takes(command)) co_return co_await desk_->answer(std::move(request));
+  if (desk_ && TransportService::takes(command)) co_return co_await transport_.answer(std::move(request));
   if (command == "status") co_return co_await status();
   if (command == "reload") co_return reload();
   if (command == "drain" || command == "stop") {

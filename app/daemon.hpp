@@ -67,6 +67,7 @@ class Daemon {
   void watch_certificates();
   bool open_mailroom(int& code);
   void staff_mailroom(const forwarder::Config& forwarding);
+  void use_transport(const std::shared_ptr<const forwarder::Config>& forwarding);
   net::Awaitable<nlohmann::json> handle(nlohmann::json request);
   net::Awaitable<nlohmann::json> status();
   nlohmann::json reload();

@@ -40,11 +40,22 @@ bool is_plain_text(std::string_view type) {
   return core::iequals(core::trim(type.substr(0, type.find(';'))), "text/plain");
 }
 
+std::string question_of(const HttpsRequest& request) {
+  const std::string host = request.port == 443 ? request.host : fmt::format("{}:{}", request.host, request.port);
+  if (request.method == HttpsRequest::Method::post) {
+    return fmt::format(
+        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nAccept-Encoding: identity\r\n"
+        "Connection: close\r\n\r\n{}",
+        request.path, host, request.content_type, request.body.size(), request.body);
+  }
+  return fmt::format(
+      "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: text/plain\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n",
+      request.path, host);
+}
+
 // Everything after the handshake.
 net::Awaitable<HttpsAnswer> ask(net::Stream& stream, const HttpsRequest& request, core::Deadline deadline) {
-  const std::string question = fmt::format(
-      "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: text/plain\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n",
-      request.path, request.host);
+  const std::string question = question_of(request);
   const auto sent = co_await stream.write(question, deadline);
   if (!sent) co_return unreachable("the request", sent.error());
   stream.set_buffer_limit(kBuffer);
@@ -65,14 +76,15 @@ net::Awaitable<HttpsAnswer> ask(net::Stream& stream, const HttpsRequest& request
     if (!done) co_return failed(HttpsAnswer::Result::unreachable, "the response is no HTTP");
     whole = *done == net::HttpResponse::Progress::whole;
   }
+  HttpsAnswer answer;
+  answer.result = HttpsAnswer::Result::ok;
+  if (request.method == HttpsRequest::Method::post && response.status() / 100 == 2) co_return answer;
   if (response.status() != 200) {
     co_return failed(HttpsAnswer::Result::refused, fmt::format("the server says {}", response.status()));
   }
   if (!is_plain_text(response.field("content-type"))) {
     co_return failed(HttpsAnswer::Result::refused, "it is no text/plain");
   }
-  HttpsAnswer answer;
-  answer.result = HttpsAnswer::Result::ok;
   answer.body = response.body();
   co_return answer;
 }
@@ -83,7 +95,8 @@ net::Awaitable<HttpsAnswer> try_address(HttpsMeans means, const HttpsRequest& re
   if (!connected) co_return unreachable("connecting to " + address.to_string(), connected.error());
   auto& stream = **connected;
   net::TlsDemand demand;
-  demand.verify = net::TlsDemand::Verify::roots;
+  demand.verify =
+      request.method == HttpsRequest::Method::get ? net::TlsDemand::Verify::roots : net::TlsDemand::Verify::encrypt;
   demand.server_name = request.host;
   const auto shaken = co_await stream.start_tls(means.client, std::move(demand), deadline);
   if (!shaken) {
@@ -99,7 +112,7 @@ net::Awaitable<HttpsAnswer> try_address(HttpsMeans means, const HttpsRequest& re
 
 }  // namespace
 
-net::Awaitable<HttpsAnswer> https_get(HttpsMeans means, HttpsRequest request, core::Deadline deadline) {
+net::Awaitable<HttpsAnswer> https_request(HttpsMeans means, HttpsRequest request, core::Deadline deadline) {
   using boost::asio::experimental::awaitable_operators::operator&&;
   dns::Question six{core::lower(request.host), dns::Type::aaaa};
   dns::Question four{core::lower(request.host), dns::Type::a};

@@ -1,5 +1,5 @@
-// Fetches one small file by HTTPS. The sender of a message chooses whose MTA-STS policy we ask for, so nothing is
-// followed: no redirects, no private addresses, one limit of octets, one deadline for all of it.
+// One request by HTTPS: fetches a small file, or posts one. The sender of a message chooses whose MTA-STS policy we ask
+// for, so nothing is followed: no redirects, no private addresses, one limit of octets, one deadline for all of it.
 #pragma once
 
 #include <string>
@@ -11,13 +11,17 @@ namespace forwarder {
 
 struct HttpsMeans {  // outlives the call
   dns::Resolver& resolver;
-  const net::TlsClient& client;  // with roots
+  const net::TlsClient& client;  // with roots for a GET
 };
 
 struct HttpsRequest {
+  // get: only text/plain with status 200 is taken (RFC 8461 §3.3). post: any 2xx, whatever the certificate, since what
+  // is told is no secret and arrives rather than not (RFC 8460 §3).
+  enum class Method { get, post } method = Method::get;
   std::string host;  // name; verified against the server's certificate
   std::string path;
-  std::size_t max_octets = 0;
+  std::string content_type, body;  // of a post
+  std::size_t max_octets = 0;      // of the answer's body
   bool private_addresses = false;  // delivery.private_destinations
   std::uint16_t port = 443;
 };
@@ -27,12 +31,11 @@ struct HttpsAnswer {
     ok,
     unreachable,  // no address, no connection, no answer in time, broken HTTP
     untrusted,    // its certificate
-    refused,      // a status other than 200, or no text/plain
+    refused,      // another status, or no text/plain
   } result = Result::unreachable;
   std::string body;
   std::string why;  // in words, when not ok
 };
-// Only text/plain is taken, as RFC 8461 §3.3 wants.
-net::Awaitable<HttpsAnswer> https_get(HttpsMeans means, HttpsRequest request, core::Deadline deadline);
+net::Awaitable<HttpsAnswer> https_request(HttpsMeans means, HttpsRequest request, core::Deadline deadline);
 
 }  // namespace forwarder

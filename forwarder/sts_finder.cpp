@@ -117,7 +117,7 @@ net::Awaitable<StsFound> StsFinder::fetch_once(std::shared_ptr<const Config> con
   request.private_addresses = config->delivery.private_destinations;
   means_.metrics.add(core::Counter::sts_fetches);
   const HttpsMeans means{means_.resolver, *config->tls_client};
-  const auto answer = co_await https_get(means, std::move(request), deadline.within(kFetchPatience));
+  const auto answer = co_await https_request(means, std::move(request), deadline.within(kFetchPatience));
   StsFound found;
   if (answer.result != HttpsAnswer::Result::ok) {
     found.trouble = trouble_of(answer.result);

@@ -26,6 +26,21 @@ std::string_view type_name(TlsPolicyUsed::Type type) {
   return "no-policy-found";
 }
 
+constexpr std::size_t kOverhead = 200;  // octets of an entry beside its text
+
+std::size_t size_of(const TlsPolicyUsed& policy) {
+  std::size_t octets = kOverhead + policy.domain.size();
+  for (const auto* list : {&policy.strings, &policy.mx_hosts}) {
+    for (const auto& text : *list) octets += sizeof text + text.size();
+  }
+  return octets;
+}
+
+std::size_t size_of(const TlsFailure& failure) {
+  return kOverhead + failure.sending_ip.size() + failure.receiving_host.size() + failure.receiving_ip.size() +
+         failure.reason.size();
+}
+
 // RFC 3339, UTC.
 std::string timestamp(core::Wall::time_point time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(core::Wall::to_time_t(time)));
@@ -89,22 +104,50 @@ std::string_view to_string(TlsResult result) {
   return "validation-failure";
 }
 
+std::size_t TlsResults::octets_of(const Domain& domain) {
+  std::size_t octets = 0;
+  for (const auto& [policy, counts] : domain) {
+    octets += size_of(policy);
+    for (const auto& [failure, count] : counts.details) octets += size_of(failure);
+  }
+  return octets;
+}
+
 void TlsResults::record(const TlsPolicyUsed& policy, const TlsFailure& failure, core::Wall::time_point now) {
   const auto today = std::chrono::floor<std::chrono::days>(now);
   const std::lock_guard lock(mutex_);
   auto& domains = days_[today];
-  while (days_.size() > kDaysKept) days_.erase(days_.begin());
+  shrink();
   if (!days_.contains(today)) return;  // the clock was set back by days
-  if (domains.size() >= kMaxDomains && !domains.contains(policy.domain)) return;
-  auto& seen = domains[policy.domain];
-  if (seen.size() >= kMaxPolicies && !seen.contains(policy)) return;
-  auto& counts = seen[policy];
+  const auto known = domains.find(policy.domain);
+  if (known == domains.end() ? domains.size() >= kMaxDomains
+                             : known->second.size() >= kMaxPolicies && !known->second.contains(policy)) {
+    return;
+  }
+  const bool fresh = known == domains.end() || !known->second.contains(policy);
+  if (fresh && octets_ + size_of(policy) > kMaxOctets) return;
+  if (fresh) octets_ += size_of(policy);
+  ++changes_;
+  auto& counts = domains[policy.domain][policy];
   if (failure.result == TlsResult::success) {
     ++counts.successes;
     return;
   }
   ++counts.failures;
-  if (counts.details.size() < kMaxDetails || counts.details.contains(failure)) ++counts.details[failure];
+  if (const auto detail = counts.details.find(failure); detail != counts.details.end()) {
+    ++detail->second;
+  } else if (counts.details.size() < kMaxDetails && octets_ + size_of(failure) <= kMaxOctets) {
+    octets_ += size_of(failure);
+    counts.details.emplace(failure, 1);
+  }
+}
+
+// Days that are over for good go.
+void TlsResults::shrink() {
+  while (days_.size() > kDaysKept) {
+    for (const auto& [name, domain] : days_.begin()->second) octets_ -= octets_of(domain);
+    days_.erase(days_.begin());
+  }
 }
 
 std::vector<TlsDay> TlsResults::days() const {
@@ -145,8 +188,83 @@ void TlsResults::forget(TlsDay day, const std::string& domain) {
   const std::lock_guard lock(mutex_);
   const auto found = days_.find(day);
   if (found == days_.end()) return;
-  found->second.erase(domain);
+  const auto seen = found->second.find(domain);
+  if (seen == found->second.end()) return;
+  octets_ -= octets_of(seen->second);
+  found->second.erase(seen);
+  ++changes_;
   if (found->second.empty()) days_.erase(found);
+}
+
+std::uint64_t TlsResults::changes() const {
+  const std::lock_guard lock(mutex_);
+  return changes_;
+}
+
+std::string TlsResults::write() const {
+  auto out = nlohmann::json::array();
+  const std::lock_guard lock(mutex_);
+  for (const auto& [day, domains] : days_) {
+    for (const auto& [domain, policies] : domains) {
+      for (const auto& [policy, counts] : policies) {
+        auto details = nlohmann::json::array();
+        for (const auto& [failure, count] : counts.details) {
+          details.push_back({static_cast<int>(failure.result), failure.sending_ip, failure.receiving_host,
+                             failure.receiving_ip, failure.reason, count});
+        }
+        out.push_back({{"day", day.time_since_epoch().count()},
+                       {"type", static_cast<int>(policy.type)},
+                       {"domain", domain},
+                       {"strings", policy.strings},
+                       {"mx", policy.mx_hosts},
+                       {"successes", counts.successes},
+                       {"failures", counts.failures},
+                       {"details", std::move(details)}});
+      }
+    }
+  }
+  return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+bool TlsResults::read(std::string_view text) {
+  const auto all = nlohmann::json::parse(text, nullptr, false);
+  if (!all.is_array()) return false;
+  decltype(days_) days;
+  try {  // the library's own way to say that a value is of another type
+    for (const auto& one : all) {
+      TlsPolicyUsed policy;
+      policy.type = static_cast<TlsPolicyUsed::Type>(std::clamp(one.at("type").get<int>(), 0, 2));
+      policy.domain = one.at("domain").get<std::string>();
+      policy.strings = one.at("strings").get<std::vector<std::string>>();
+      policy.mx_hosts = one.at("mx").get<std::vector<std::string>>();
+      Counts counts;
+      counts.successes = one.at("successes").get<std::uint64_t>();
+      counts.failures = one.at("failures").get<std::uint64_t>();
+      for (const auto& detail : one.at("details")) {
+        TlsFailure failure;
+        const int last = static_cast<int>(TlsResult::sts_webpki_invalid);
+        failure.result = static_cast<TlsResult>(std::clamp(detail.at(0).get<int>(), 0, last));
+        failure.sending_ip = detail.at(1).get<std::string>();
+        failure.receiving_host = detail.at(2).get<std::string>();
+        failure.receiving_ip = detail.at(3).get<std::string>();
+        failure.reason = detail.at(4).get<std::string>();
+        counts.details[std::move(failure)] = detail.at(5).get<std::uint64_t>();
+      }
+      const TlsDay day(std::chrono::days(one.at("day").get<int>()));
+      auto& seen = days[day][policy.domain];
+      seen[std::move(policy)] = std::move(counts);
+    }
+  } catch (const nlohmann::json::exception&) {
+    return false;
+  }
+  const std::lock_guard lock(mutex_);
+  days_ = std::move(days);
+  octets_ = 0;
+  for (const auto& [day, domains] : days_) {
+    for (const auto& [name, domain] : domains) octets_ += octets_of(domain);
+  }
+  shrink();
+  return true;
 }
 
 std::string write_tls_report(const TlsReportHeader& header, const std::vector<TlsPolicyResults>& results) {

@@ -67,10 +67,11 @@ struct TlsPolicyResults {
 // In memory, bounded: what comes when a table is full is only counted in the sums, or not at all.
 class TlsResults final : public TlsResultSink {
  public:
-  static constexpr std::size_t kMaxDomains = 10'000;  // a day
-  static constexpr std::size_t kMaxPolicies = 20;     // of a domain
-  static constexpr std::size_t kMaxDetails = 100;     // of a policy
-  static constexpr unsigned kDaysKept = 3;            // today included
+  static constexpr std::size_t kMaxDomains = 10'000;                        // a day
+  static constexpr std::size_t kMaxPolicies = 20;                           // of a domain
+  static constexpr std::size_t kMaxDetails = 100;                           // of a policy
+  static constexpr unsigned kDaysKept = 3;                                  // today included
+  static constexpr std::size_t kMaxOctets = std::size_t{16} * 1024 * 1024;  // of all policies and details, about
 
   void record(const TlsPolicyUsed& policy, const TlsFailure& failure, core::Wall::time_point now) override;
 
@@ -78,6 +79,12 @@ class TlsResults final : public TlsResultSink {
   std::vector<std::string> domains(TlsDay day) const;
   std::vector<TlsPolicyResults> results(TlsDay day, const std::string& domain) const;
   void forget(TlsDay day, const std::string& domain);
+
+  // All of it as text, for a file; and back, into an empty table. False: it is none of ours (then nothing is known).
+  std::string write() const;
+  bool read(std::string_view text);
+  // Counts what has changed: a file is written again when it is another number than before.
+  std::uint64_t changes() const;
 
  private:
   struct Counts {
@@ -87,6 +94,10 @@ class TlsResults final : public TlsResultSink {
   using Domain = std::map<TlsPolicyUsed, Counts>;
   mutable std::mutex mutex_;
   std::map<TlsDay, std::map<std::string, Domain>> days_;
+  std::uint64_t changes_ = 0;
+  std::size_t octets_ = 0;
+  static std::size_t octets_of(const Domain& domain);
+  void shrink();
 };
 
 // RFC 8460 §4.4. `id` must be unique; `contact` is an address.

@@ -85,6 +85,24 @@ class RequireTls(Case):
         self.assertReply(self.send(client, "dane", extra=OPTIONAL), 451, "4.7.5", "tls")
         self.assertReply(self.send(client, "dane", required=False), 451, "4.7.5", "tls", "the kept session is not for this one")
 
+    def test_in_the_queue(self):
+        """Both wishes stay with a message that is ours; the report about one that required TLS requires it too (§5)."""
+        self.at = self.keep(World({
+            "broken": Place(dane="mismatch"), "unaware": Place("self-signed", dane="match"),
+            "origin": Place("self-signed", dane="match", requiretls=True,
+                            more='origin.test. TXT "v=spf1 ip4:127.0.0.1 -all"')}))
+        settings = self.at.settings(custody="queue") | {"policy": {"spf": "dmarc"}, "queue": {"retry": ["1s"]}}
+        onward = self.onward(settings, dns=self.at.dns, domains=self.at.rules(), tls=True)
+        client = self.client(onward)
+        self.assertReply(self.send(client, "broken", required=False, extra=OPTIONAL), 250)
+        self.assertReply(self.send(client, "unaware"), 250)
+        self.assertEqual(len(self.at.hosts["broken"].wait_accepted(1)), 1)
+        report = self.at.hosts["origin"].wait_accepted(1)[0]
+        self.assertEqual(report.sender, "")
+        self.assertIn(b" REQUIRETLS", report.mail)
+        self.assertIn(b"5.7.30", report.data)
+        self.assertEqual(self.at.hosts["unaware"].attempts, [])
+
     def test_the_operators_word_stays(self):
         onward = self.start({"plain": Place(None)}, tls="encrypt")
         self.assertReply(self.send(self.client(onward), "plain", required=False, extra=OPTIONAL), 451, "4.7.5", "tls")
