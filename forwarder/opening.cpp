@@ -100,7 +100,9 @@ class Opening {
       if (dialogue.starttls_reply()) result_.seen.error += ": " + dialogue.starttls_reply()->to_log();
       co_return plan.clear_after_failure ? true : refuse();
     }
-    if (!upstream_->stream->buffered().empty() || upstream_->stream->readable()) {
+    // A host that hangs up here has said nothing that could be taken for protected: its handshake fails.
+    auto& stream = *upstream_->stream;
+    if (!stream.buffered().empty() || (stream.readable() && !stream.peer_gone())) {
       note_failure(net::TlsFault::handshake, "octets behind the answer to STARTTLS");
       co_return fail(Stage::tls, core::make_error_code(core::Errc::protocol), nullptr);
     }

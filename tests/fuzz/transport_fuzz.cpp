@@ -56,7 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       read_report_record(text);
       break;
     case 3:
-      if (const auto target = forwarder::parse_tls_report_uri(text)) check(target->mail || is_clean(target->host + target->path));
+      if (const auto target = forwarder::parse_tls_report_uri(text))
+        check(target->mail || is_clean(target->host + target->path));
       break;
     case 4:
       if (const auto record = net::parse_tlsa(text)) check(record->data.size() + 3 == text.size());
