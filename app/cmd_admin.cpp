@@ -49,6 +49,18 @@ void print_status(const json& s) {
                             static_cast<double>(number("memory_limit_bytes")) / 1048576.0));
   row("spilled", fmt::format("{:.1f} MiB", static_cast<double>(number("spill_bytes")) / 1048576.0));
   if (s.value("draining", false)) row("state", "draining");
+  if (s.value("stress", false)) row("state", "stress: timeouts are short");
+  const auto admission = s.value("admission", json::object());
+  for (const auto& list : admission.value("dnsbl", json::array())) {
+    row("block list", fmt::format("{:<24} {:<8} {} questions, {} listings, {} failures{}", list.value("name", ""),
+                                  list.value("state", ""), list.value("questions", std::uint64_t{0}),
+                                  list.value("listings", std::uint64_t{0}), list.value("failures", std::uint64_t{0}),
+                                  list.contains("problem") ? ": " + list.value("problem", "") : std::string()));
+  }
+  for (const auto& rule : admission.value("access", json::array())) {
+    row("access", fmt::format("{:<24} {:<8} {} hits", rule.value("match", ""), rule.value("action", ""),
+                              rule.value("hits", std::uint64_t{0})));
+  }
   const auto& upstream = s.at("upstream");
   for (const auto& [target, connections] : upstream.at("connections").items()) {
     row("upstream", fmt::format("{:<40} {:>3} connections", target, connections.get<unsigned>()));

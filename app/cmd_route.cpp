@@ -40,8 +40,28 @@ void print_sts(const json& sts) {
   fmt::print("{:<12} {}\n", "MTA-STS", core::printable(text));
 }
 
+void print_client(const json& client) {
+  std::string place;
+  if (client.contains("as_number")) place += fmt::format("  AS{}", client["as_number"].get<std::uint32_t>());
+  if (client.contains("country")) place += "  " + client["country"].get<std::string>();
+  fmt::print("{:<12} {}{}\n", "access", client["access"].get<std::string>(), place);
+  for (const auto& list : client["dnsbl"]) {
+    const bool good = list["state"] == "good";
+    fmt::print("{:<12} {:<24} {}, weight {}\n", "block list", list["name"].get<std::string>(),
+               !good                        ? list["state"].get<std::string>() + ": " + list.value("problem", "")
+               : list["listed"].get<bool>() ? "listed"
+                                            : "not listed",
+               list["weight"].get<int>());
+  }
+  fmt::print("{:<12} {} {}\n", "reverse DNS", client["rdns"].get<std::string>(), client["ptr"].get<std::string>());
+  for (const auto& [stage, reply] : client["replies"].items()) {
+    fmt::print("{:<12} {}: {}\n", "answered", stage, reply.get<std::string>());
+  }
+}
+
 void print_text(const json& out) {
   fmt::print("{:<12} {}\n", "address", out["address"].get<std::string>());
+  if (out.contains("client")) print_client(out["client"]);
   fmt::print("{:<12} {}\n", "action", out["action"].get<std::string>());
   if (out.contains("rule")) {
     fmt::print("{:<12} {}  ({})\n", "rule", out["rule"].get<std::string>(), out.value("where", std::string()));
@@ -127,7 +147,24 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
       return kExitProblem;
     }
     out["ip"] = ip->to_string();
-    out["access"] = "allowed: no access rules in this version";
+  }
+  boost::asio::io_context context(1);
+  core::SystemRandom random;
+  core::Metrics metrics;
+  const core::SystemClock clock;
+  dns::LdnsResolver resolver(context.get_executor(), config->dns, random, metrics, clock);
+  ClientExplainer explainer(context.get_executor(), resolver);
+  if (!options.ip.empty()) {
+    std::optional<mail::ReversePath> sender;
+    if (!options.from.empty()) sender = *from;
+    auto work =
+        explainer.explain({config, &config->forwarding}, *core::IpAddress::parse(options.ip), std::move(sender));
+    boost::asio::co_spawn(context, std::move(work), [&](const std::exception_ptr& error, json told) {
+      if (!error) out["client"] = std::move(told);
+    });
+    context.run();
+    context.restart();
+    out["access"] = out["client"].value("access", std::string());
   }
   const auto route = decide(*config, *to, *from, out);
   out["action"] = std::string(action_name(route.kind));
@@ -136,11 +173,6 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
   if (route.reply) out["reply"] = route.reply->to_log();
   out["destinations"] = json::array();
 
-  boost::asio::io_context context(1);
-  core::SystemRandom random;
-  core::Metrics metrics;
-  const core::SystemClock clock;
-  dns::LdnsResolver resolver(context.get_executor(), config->dns, random, metrics, clock);
   forwarder::Transport transport;
   // What the daemon keeps, where we may read it; otherwise the policy is fetched.
   static_cast<void>(

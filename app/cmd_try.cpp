@@ -93,8 +93,8 @@ class Rehearsed {
         spool_("/tmp", 1),
         engine_(context_.get_executor(), resolver_, slots_, random_, metrics_),
         pipeline_({context_.get_executor(), &engine_, &resolver_, &spool_, &memory_, &disk_, &metrics_, &clock_,
-                   &dkim_library_},
-                  {config_, &config_->forwarding}, core::Log(events_, core::LogFormat::json, core::LogLevel::debug)) {
+                   &dkim_library_, &admission_},
+                  settings_of(*config_), core::Log(events_, core::LogFormat::json, core::LogLevel::debug)) {
     engine_.rehearse(shown_);
   }
 
@@ -105,6 +105,7 @@ class Rehearsed {
       if (error) std::rethrow_exception(error);
     });
     context_.run();
+    out["admission"] = events_.all("admission");
     out["authentication"] = events_.all("authentication");
     out["forecast"] = events_.all("forecast");
     out["sent"] = std::move(shown_.sent);
@@ -119,6 +120,14 @@ class Rehearsed {
     mail.body = core::has_8bit(message) ? mail::Body::eight_bit : mail::Body::unspecified;
     mail.smtputf8 = !mail.from.null() && !mail.from.mailbox.is_ascii();
     for (const auto& path : to) mail.smtputf8 = mail.smtputf8 || !path.mailbox.is_ascii();
+    auto welcome = pipeline_.welcome(client_);
+    client_.visit = welcome.visit.get();
+    if (welcome.refusal) {
+      out["connect"] = {{"reply", wire(*welcome.refusal)}};
+      out["reply"] = wire(*welcome.refusal);
+      out["code"] = welcome.refusal->code;
+      co_return;
+    }
     auto verdict = co_await pipeline_.mail(client_, std::move(mail), 1);
     out["mail"] = {{"reply", wire(verdict.reply)}};
     out["reply"] = wire(verdict.reply);
@@ -154,11 +163,19 @@ class Rehearsed {
     co_return co_await transaction.end_of_data(probe);
   }
 
+  // Greylisting puts off whoever comes for the first time, and here everybody does: what would follow is of interest.
+  static std::shared_ptr<const forwarder::Config> settings_of(const Config& config) {
+    auto settings = std::make_shared<forwarder::Config>(config.forwarding);
+    settings->admission.greylist.on = false;
+    return settings;
+  }
+
   std::shared_ptr<const Config> config_;
   forwarder::Client client_;
   Events events_;
   Shown shown_;
   core::SystemRandom random_;
+  forwarder::AdmissionState admission_{random_};
   core::Metrics metrics_;
   core::SystemClock clock_;
   core::Budget memory_{kRoom}, disk_{kRoom};
@@ -193,8 +210,19 @@ void print_verdicts(const json& told) {
   row("verdict", text("action") + (told.value("overridden", false) ? " (trusted ARC sealers)" : ""));
 }
 
+void print_admission(const json& told) {
+  const auto text = [&](const char* key) { return told.value(key, std::string()); };
+  if (!text("access").empty()) row("access", text("access"));
+  if (!text("dnsbl").empty()) row("dnsbl", fmt::format("{}  score {}", text("dnsbl"), told.value("dnsbl_score", 0)));
+  if (!text("rdns").empty()) row("rdns", fmt::format("{}  {}", text("rdns"), text("ptr")));
+  if (!text("helo_check").empty()) row("helo", fmt::format("{}  {}", text("helo_check"), text("helo")));
+}
+
 void print_text(const json& out) {
+  if (out.contains("connect")) print_reply("connect", out["connect"]["reply"]);
+  if (!out.contains("mail")) return;
   print_reply("mail", out["mail"]["reply"]);
+  for (const auto& told : out["admission"]) print_admission(told);
   for (const auto& rcpt : out.value("rcpt", json::array())) {
     print_reply("rcpt", rcpt["reply"]);
     row("", "  " + rcpt["address"].get<std::string>());

@@ -42,6 +42,8 @@ class Loader {
   void load_suffixes();
   void load_roots();
   bool load_https(net::TlsServerSettings settings);
+  void load_access();
+  std::shared_ptr<const policy::GeoDatabase> load_geo(const Text& file, std::string_view key);
   void load_tls();
   void check_user();
   std::vector<ConfigError> sorted_errors();
@@ -364,6 +366,33 @@ bool Loader::load_https(net::TlsServerSettings settings) {
   return true;
 }
 
+std::shared_ptr<const policy::GeoDatabase> Loader::load_geo(const Text& file, std::string_view key) {
+  if (file.value.empty()) return nullptr;
+  auto opened = policy::GeoDatabase::open(note(path_beside(path_, file.value)));
+  if (opened) return std::move(*opened);
+  error(path_, file.line, std::string(key), opened.error().text + "; name a file in MMDB format");
+  return nullptr;
+}
+
+void Loader::load_access() {
+  auto& access = main_.access;
+  auto countries = load_geo(access.country, "access.geoip.country");
+  auto networks = load_geo(access.asn, "access.geoip.asn");
+  for (std::size_t i = 0; i < access.rules.size(); ++i) {
+    const auto& match = access.rules[i].match;
+    const bool by_country = std::holds_alternative<policy::AccessRule::Country>(match);
+    const bool by_number = std::holds_alternative<policy::AccessRule::AsNumber>(match);
+    if ((by_country && access.country.value.empty()) || (by_number && access.asn.value.empty())) {
+      error(path_, access.lines[i], "access.rules",
+            fmt::format("{} needs a database; name one in access.geoip.{}", access.rules[i].to_string(),
+                        by_country ? "country" : "asn"));
+    }
+  }
+  if (access.rules.empty()) return;
+  config_->forwarding.access =
+      std::make_shared<const policy::AccessRules>(std::move(access.rules), std::move(countries), std::move(networks));
+}
+
 void Loader::load_tls() {
   std::string wrong;
   load_roots();
@@ -430,6 +459,7 @@ LoadResult Loader::run() {
       load_signers();
       load_sealer();
       load_suffixes();
+      load_access();
       load_routes();
       load_tls();
     }

@@ -15,6 +15,7 @@
 #include "core/log.hpp"
 #include "dns/resolver.hpp"
 #include "forwarder/config.hpp"
+#include "net/proxy_header.hpp"
 #include "smtpd/settings.hpp"
 #include "srs/token_store.hpp"
 
@@ -24,6 +25,8 @@ namespace app {
 struct ListenerConfig {
   std::string address;
   smtpd::TlsMode tls = smtpd::TlsMode::starttls;
+  net::ProxyMode proxy = net::ProxyMode::off;
+  std::vector<core::Prefix> proxies;  // who may hand connections on; not empty when proxy is not off
   // Of this listener alone: sessions are not resumed across listeners (TL-06). Null without [tls], or with tls =
   // "none".
   std::shared_ptr<const net::TlsServer> server;

@@ -110,6 +110,8 @@ bool read_rule_body(Section& section, RuleSpec& spec, int captures, std::size_t 
     if (!parsed || (parsed->amount != 0 && parsed->per == Rate::Per::session)) {
       section.error("rate", fmt::format("\"{}\" is no rate; write for example \"100/h\", or \"off\"",
                                         core::printable(rate->value)));
+    } else {
+      spec.rate = limit_of(*parsed);
     }
   }
   for (auto& fallback : section.texts("fallback")) {

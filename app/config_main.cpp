@@ -27,17 +27,24 @@ void read_listener(Section section, MainText& out) {
   listener.tls = section.choice(
       "tls", smtpd::TlsMode::starttls,
       {{"none", smtpd::TlsMode::none}, {"starttls", smtpd::TlsMode::starttls}, {"implicit", smtpd::TlsMode::implicit}});
-  const int proxy = section.choice("proxy_protocol", 0, {{"off", 0}, {"v1", 1}, {"v2", 2}, {"auto", 3}});
+  using net::ProxyMode;
+  listener.proxy = section.choice(
+      "proxy_protocol", ProxyMode::off,
+      {{"off", ProxyMode::off}, {"v1", ProxyMode::v1}, {"v2", ProxyMode::v2}, {"auto", ProxyMode::either}});
   const auto trusted = section.texts("trusted_proxies");
   for (const auto& cidr : trusted) {
-    if (!core::Prefix::parse(cidr.value)) {
+    if (const auto network = core::Prefix::parse(cidr.value)) {
+      listener.proxies.push_back(*network);
+    } else {
       section.error_at(cidr.line, "trusted_proxies",
                        fmt::format("\"{}\" is no network; write for example \"192.0.2.0/24\", host bits zero",
                                    core::printable(cidr.value)));
     }
   }
-  if (proxy != 0 && trusted.empty()) {
+  if (listener.proxy != ProxyMode::off && trusted.empty()) {
     section.error("proxy_protocol", "needs trusted_proxies; name the networks of the proxies there");
+  } else if (listener.proxy == ProxyMode::off && !trusted.empty()) {
+    section.warn("trusted_proxies", "is of no use with proxy_protocol = \"off\"; write v1, v2 or auto");
   }
   section.finish();
   if (!address) return;

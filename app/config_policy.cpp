@@ -17,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr core::Milliseconds kMonth = 31 * 24h;
+constexpr std::size_t kMaxListName = 64;  // octets of a reply's line
 
 void read_arc(Section section, MainText& out) {
   out.arc_seal = section.flag("seal", true);
@@ -33,57 +34,83 @@ void read_arc(Section section, MainText& out) {
   section.finish();
 }
 
-void read_access(Section section) {
-  for (auto& rule : section.tables("rules")) {
-    const auto match = rule.required("match", "192.0.2.0/24");
-    if (match && !is_access_match(match->value)) {
-      rule.error(
+void read_access(Section section, MainText& out) {
+  using policy::AccessAction;
+  for (auto& table : section.tables("rules")) {
+    policy::AccessRule rule;
+    const auto match = table.required("match", "192.0.2.0/24");
+    auto parsed = match ? policy::parse_access_match(match->value) : std::nullopt;
+    if (match && !parsed) {
+      table.error(
           "match",
           fmt::format("\"{}\" matches nothing; write a network \"192.0.2.0/24\" (host bits zero), \"AS64500\" or "
                       "\"country:XX\"",
                       core::printable(match->value)));
     }
-    if (rule.required("action", "block")) static_cast<void>(rule.choice("action", 0, {{"allow", 0}, {"block", 1}}));
-    rule.finish();
+    const bool has_action = table.required("action", "block").has_value();
+    if (has_action) {
+      rule.action =
+          table.choice("action", rule.action, {{"allow", AccessAction::allow}, {"block", AccessAction::block}});
+    }
+    table.finish();
+    if (!parsed || !has_action) continue;
+    rule.match = std::move(*parsed);
+    out.access.rules.push_back(std::move(rule));
+    out.access.lines.push_back(table.line());
   }
   auto geoip = section.table("geoip");
-  static_cast<void>(geoip.text("country", ""));
-  static_cast<void>(geoip.text("asn", ""));
+  if (auto file = geoip.maybe_text("country")) out.access.country = std::move(*file);
+  if (auto file = geoip.maybe_text("asn")) out.access.asn = std::move(*file);
   geoip.finish();
   section.finish();
 }
 
-void read_dnsbls(Section& root) {
+// A zone may hold a customer's key: no message names it.
+void read_dnsbls(Section& root, MainText& out) {
+  using policy::DnsblZone;
   std::set<std::string> names;
   for (auto& list : root.tables("dnsbl")) {
+    DnsblZone entry;
     const auto name = list.required("name", "zen");
     if (name && !names.insert(name->value).second) {
       list.error("name",
                  fmt::format("\"{}\" is there twice; each list has a name of its own", core::printable(name->value)));
     }
+    const bool printable = name && std::ranges::all_of(name->value, [](char c) { return c > ' ' && c < '\x7f'; });
+    if (name && (!printable || name->value.size() > kMaxListName)) {
+      list.error("name", "is printed in replies; write a short word without blanks, for example \"zen\"");
+    }
     const auto zone = list.required("zone", "zen.spamhaus.org");
     if (zone && !mail::is_domain(zone->value))
       list.error("zone", "is no domain; write for example \"zen.spamhaus.org\"");
-    for (const auto& range : list.texts("listed")) {
-      if (!is_answer_range(range.value)) {
-        list.error_at(range.line, "listed",
-                      fmt::format("\"{}\" is no range; write \"127.0.0.2\" or \"127.0.0.2-127.0.0.11\"",
-                                  core::printable(range.value)));
+    for (const auto& text : list.texts("listed")) {
+      if (const auto range = policy::parse_answer_range(text.value)) {
+        entry.listed.push_back(*range);
+        continue;
       }
+      list.error_at(text.line, "listed",
+                    fmt::format("\"{}\" is no range; write \"127.0.0.2\" or \"127.0.0.2-127.0.0.11\"",
+                                core::printable(text.value)));
     }
-    static_cast<void>(list.number("weight", 1, {-100, 100}));
-    static_cast<void>(list.choice("kind", 0, {{"ip", 0}, {"domain", 1}}));
+    entry.weight = static_cast<int>(list.number("weight", 1, {-100, 100}));
+    entry.kind =
+        list.choice("kind", DnsblZone::Kind::ip, {{"ip", DnsblZone::Kind::ip}, {"domain", DnsblZone::Kind::domain}});
     list.finish();
+    if (!name || !zone) continue;
+    entry.name = name->value;
+    entry.zone = core::lower(zone->value);
+    out.config.forwarding.admission.lists.push_back(std::move(entry));
   }
 }
 
 void read_rates(Section section, MainText& out) {
-  static constexpr std::array kKeys{"messages_per_ip", "recipients_per_ip", "unknown_recipients",
-                                    "messages_per_sender_domain", "recipients_per_rule"};
-  for (const std::string_view key : kKeys) {
-    const bool session = key == "unknown_recipients";
+  auto& admission = out.config.forwarding.admission;
+  admission.messages_per_client = {300, 60s};
+  admission.recipients_per_client = {600, 60s};
+  const auto read = [&](std::string_view key, policy::RateLimit* limit) {
+    const bool session = limit == nullptr;
     const auto text = section.maybe_text(key);
-    if (!text) continue;
+    if (!text) return;
     const auto rate = parse_rate(text->value);
     const bool right = rate && (rate->amount == 0 || (rate->per == Rate::Per::session) == session);
     if (!right) {
@@ -91,9 +118,54 @@ void read_rates(Section section, MainText& out) {
                                      core::printable(text->value), session ? "20/session" : "300/min"));
     } else if (session) {
       out.config.smtp.unknown_recipients = rate->amount == 0 ? std::numeric_limits<unsigned>::max() : rate->amount;
+    } else {
+      *limit = limit_of(*rate);
     }
-  }
+  };
+  read("messages_per_ip", &admission.messages_per_client);
+  read("recipients_per_ip", &admission.recipients_per_client);
+  read("unknown_recipients", nullptr);
+  read("messages_per_sender_domain", &admission.messages_per_sender_domain);
+  read("recipients_per_rule", &admission.recipients_per_rule);
+  read("recipients_per_destination", &admission.recipients_per_destination);
   section.finish();
+}
+
+// [policy] rdns, rdns_causes, helo, sender_domain, greylist.
+void read_admission(Section& section, MainText& out) {
+  using Admission = policy::AdmissionSettings;
+  auto& admission = out.config.forwarding.admission;
+  admission.dnsbl_threshold = static_cast<int>(section.number("dnsbl_threshold", 1, {1, 1000}));
+  admission.rdns = section.choice("rdns", Admission::Rdns::warn,
+                                  {{"off", Admission::Rdns::off},
+                                   {"warn", Admission::Rdns::warn},
+                                   {"defer", Admission::Rdns::defer},
+                                   {"reject", Admission::Rdns::reject}});
+  const std::pair<std::string_view, bool*> causes[] = {{"missing", &admission.rdns_causes.missing},
+                                                       {"unconfirmed", &admission.rdns_causes.unconfirmed},
+                                                       {"helo-mismatch", &admission.rdns_causes.helo_mismatch}};
+  if (section.has("rdns_causes")) admission.rdns_causes = {false, false, false};
+  for (const auto& cause : section.texts("rdns_causes")) {
+    const auto* known =
+        std::ranges::find(causes, std::string_view(cause.value), &std::pair<std::string_view, bool*>::first);
+    if (known != std::end(causes)) {
+      *known->second = true;
+      continue;
+    }
+    section.error_at(cause.line, "rdns_causes",
+                     fmt::format("\"{}\" is unknown; it must be one of: missing, unconfirmed, helo-mismatch",
+                                 core::printable(cause.value)));
+  }
+  admission.helo = section.choice(
+      "helo", Admission::Helo::warn,
+      {{"off", Admission::Helo::off}, {"warn", Admission::Helo::warn}, {"reject", Admission::Helo::reject}});
+  admission.sender_domain = section.choice("sender_domain", Admission::Sender::reject,
+                                           {{"off", Admission::Sender::off}, {"reject", Admission::Sender::reject}});
+  auto greylist = section.table("greylist");
+  admission.greylist.on = greylist.choice("mode", false, {{"off", false}, {"on", true}});
+  admission.greylist.delay = greylist.duration("delay", admission.greylist.delay, {1s, 24h});
+  admission.greylist.keep = greylist.duration("keep", admission.greylist.keep, {1s, 12 * kMonth});
+  greylist.finish();
 }
 
 void read_exceptions(Section& policy, MainText& out) {
@@ -148,27 +220,13 @@ void read_authentication(Section& section, MainText& out) {
 }
 
 void read_checks(Section section, MainText& out) {
-  static_cast<void>(section.number("dnsbl_threshold", 1, {1, 1000}));
   read_authentication(section, out);
-  static_cast<void>(section.choice("rdns", 0, {{"off", 0}, {"warn", 1}, {"defer", 2}, {"reject", 3}}));
-  static_cast<void>(section.choice("helo", 0, {{"off", 0}, {"warn", 1}, {"reject", 2}}));
-  for (const auto& cause : section.texts("rdns_causes")) {
-    if (cause.value == "missing" || cause.value == "unconfirmed" || cause.value == "helo-mismatch") continue;
-    section.error_at(cause.line, "rdns_causes",
-                     fmt::format("\"{}\" is unknown; it must be one of: missing, unconfirmed, helo-mismatch",
-                                 core::printable(cause.value)));
-  }
-  static_cast<void>(section.choice("sender_domain", 0, {{"off", 0}, {"reject", 1}}));
+  read_admission(section, out);
   auto& smtp = out.config.smtp;
   smtp.reject_early_talkers = section.choice("early_talker", true, {{"off", false}, {"reject", true}});
   smtp.early_talker_delay =
       section.duration("early_talker_delay", smtp.early_talker_delay, {1ms, 60s}, Section::Zero::off);
   read_rates(section.table("rate"), out);
-  auto greylist = section.table("greylist");
-  static_cast<void>(greylist.choice("mode", 0, {{"off", 0}, {"on", 1}}));
-  static_cast<void>(greylist.duration("delay", 5min, {1s, 24h}));
-  static_cast<void>(greylist.duration("keep", kMonth, {1s, 12 * kMonth}));
-  greylist.finish();
   read_exceptions(section, out);
   section.finish();
 }
@@ -200,8 +258,8 @@ void read_queue(Section section, MainText& out) {
 
 void read_policy(Section& root, MainText& out) {
   read_arc(root.table("arc"), out);
-  read_access(root.table("access"));
-  read_dnsbls(root);
+  read_access(root.table("access"), out);
+  read_dnsbls(root, out);
   read_checks(root.table("policy"), out);
   read_queue(root.table("queue"), out);
 }

@@ -38,6 +38,11 @@ struct MainText {
     std::string domain;
     std::vector<KeyText> keys;
   } dkim;
+  struct Access {
+    std::vector<policy::AccessRule> rules;
+    std::vector<unsigned> lines;  // of each rule
+    Text country, asn;            // MMDB files; "": none
+  } access;
   Text tls_ca_file;   // "" : the system's roots
   Text https_listen;  // "" : off
   bool arc_seal = true, arc_written = false;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,12 +15,14 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <future>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
 #include "app/notify.hpp"
+#include "app/sandbox.hpp"
 
 namespace app {
 namespace {
@@ -32,6 +33,10 @@ constexpr core::Seconds kDrainTime{60};
 constexpr core::Seconds kAskUnit{2};
 // How often certificate files are looked at.
 constexpr core::Seconds kWatchTime{5};
+// How often it is looked at whether a block list's self-test is due.
+constexpr core::Seconds kListsTime{15};
+// Access rules that `onward status` tells of, those with most hits.
+constexpr std::size_t kAccessRulesTold = 100;
 
 // Changes when one of the files is written, replaced or goes.
 std::string state_of(const std::vector<std::string>& files) {
@@ -54,17 +59,25 @@ void raise_descriptor_limit() {
   static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
 }
 
+// RS-09: how many clients there are descriptors for. Two thirds of those that are left now: the others are for the
+// connections to destinations, spill files and DNS, without which a client is of no use.
+std::size_t client_descriptors() {
+  constexpr std::size_t kKept = 16;  // commands on the admin socket, files of a reload, the answer 421 itself
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+  std::size_t open = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
+    static_cast<void>(entry);
+    ++open;
+  }
+  const auto taken = open + kKept;
+  return limit.rlim_cur > taken + 1 ? (limit.rlim_cur - taken) * 2 / 3 : 1;
+}
+
 unsigned shard_count(unsigned configured) {
   if (configured != 0) return configured;
   return std::max(1U, std::thread::hardware_concurrency());
-}
-
-// No core dumps and no other process of the same user reads our memory: keys are in it. Sanitizers need ptrace.
-void harden_process() {
-  static_cast<void>(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-#endif
 }
 
 std::shared_ptr<const smtpd::Settings> settings_of(const std::shared_ptr<const Config>& config) {
@@ -78,10 +91,10 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
     : resolver(shard.executor(), daemon.config_->dns, shard.random(), shard.metrics(), daemon.clock_),
       engine(shard.executor(), resolver, daemon.slots_, shard.random(), shard.metrics()),
       pipeline({shard.executor(), &engine, &resolver, &daemon.spool_, &daemon.memory_, &daemon.disk_, &shard.metrics(),
-                &daemon.clock_, &daemon.dkim_library_, &daemon.mailroom_.durable()},
+                &daemon.clock_, &daemon.dkim_library_, &daemon.admission_, &daemon.mailroom_.durable()},
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
-              shard.random()},
+              shard.random(), daemon.stress_},
              settings) {
   engine.share(daemon.transport_.transport());
 }
@@ -106,6 +119,8 @@ bool Daemon::open_doors(const Config& config, std::vector<std::string>& errors) 
     info->name = listener.address;
     info->tls = listener.tls;
     info->server = listener.server;
+    info->proxy = listener.proxy;
+    info->proxies = listener.proxies;
     bool known = false;
     for (auto& door : doors_) {
       if (!door->open || door->address != listener.address) continue;
@@ -210,7 +225,10 @@ int Daemon::run() {
     for (const auto& text : errors) fmt::print(stderr, "onward: {}\n", text);
     return 1;
   }
-  harden_process();
+  if (const auto given_up = give_up_privileges(); !given_up) {
+    fmt::print(stderr, "onward: {}\n", given_up.error().text);
+    return 1;
+  }
   transport_.open(*config_);
   int code = 0;
   if (!open_mailroom(code)) return code;
@@ -225,6 +243,12 @@ int Daemon::run() {
   for (unsigned i = 0; i < shard_count(config_->threads); ++i) {
     units_.push_back(std::make_unique<Unit>(*this, forwarding, settings));
   }
+  connections_.set_ceiling(client_descriptors());
+  if (connections_.ceiling() < config_->limits.connections) {
+    log_.warn("few_descriptors", {{"connections", connections_.ceiling()},
+                                  {"limits.connections", config_->limits.connections},
+                                  {"hint", "raise LimitNOFILE (RLIMIT_NOFILE)"}});
+  }
   staff_mailroom(*forwarding);
   for (auto& unit : units_) unit->shard.start();
   use_transport(forwarding);
@@ -236,6 +260,7 @@ int Daemon::run() {
   for (const auto& warning : config_->warnings) log_.warn("configuration", {{"warning", warning.to_string()}});
   certificates_seen_ = state_of(config_->tls_files);
   watch_certificates();
+  watch_lists();
   log_.info("started", {{"version", ONWARD_VERSION},
                         {"shards", units_.size()},
                         {"domains", config_->domains},
@@ -289,6 +314,15 @@ void Daemon::watch_certificates() {
   });
 }
 
+// RFC 5782 §5: block lists are tested at start, and ever again. One shard does it for all.
+void Daemon::watch_lists() {
+  boost::asio::post(units_.front()->shard.executor(), [unit = units_.front().get()] { unit->pipeline.test_lists(); });
+  lists_watch_.expires_after(kListsTime);
+  lists_watch_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) watch_lists();
+  });
+}
+
 // ---- reload
 
 nlohmann::json Daemon::reload() {
@@ -329,6 +363,9 @@ nlohmann::json Daemon::reload() {
                          (name == "user" && fresh->user != config_->user);
     if (changed) answer["warnings"].push_back(name + " changes with the next restart only");
   }
+  const auto& access = fresh->forwarding.access;
+  if (access && config_->forwarding.access) access->inherit_hits(*config_->forwarding.access);
+  static_cast<void>(admission_.lists.tell(fresh->forwarding.admission.lists, clock_.steady()));  // forgets the others
   config_ = fresh;
   certificates_seen_ = state_of(config_->tls_files);
   memory_.set_limit(fresh->limits.memory);
@@ -344,6 +381,7 @@ nlohmann::json Daemon::reload() {
     });
   }
   use_transport(forwarding);
+  boost::asio::post(units_.front()->shard.executor(), [unit = units_.front().get()] { unit->pipeline.test_lists(); });
   mailroom_.set_config(*forwarding, fresh->log.activity);
   for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
   for (auto& door : doors_) {
@@ -366,12 +404,44 @@ std::uint64_t Daemon::sum(core::Counter counter) const {
   return total;
 }
 
+// Access rules with hits, block lists and their health, how many clients and senders are being counted.
+nlohmann::json Daemon::admission_status() {
+  nlohmann::json out;
+  const auto& forwarding = config_->forwarding;
+  const auto now = clock_.steady();
+  out["access"] = nlohmann::json::array();
+  if (forwarding.access) {
+    for (const auto& [rule, hits] : forwarding.access->hits(kAccessRulesTold)) {
+      const bool allows = rule->action == policy::AccessAction::allow;
+      out["access"].push_back({{"match", rule->to_string()}, {"action", allows ? "allow" : "block"}, {"hits", hits}});
+    }
+    for (const auto& database : {forwarding.access->countries(), forwarding.access->networks()}) {
+      if (database) out["geoip"].push_back(database->description());
+    }
+  }
+  out["dnsbl"] = nlohmann::json::array();
+  for (const auto& list : admission_.lists.tell(forwarding.admission.lists, now)) {
+    nlohmann::json one{{"name", list.name},
+                       {"state", std::string(policy::to_string(list.state))},
+                       {"questions", list.questions},
+                       {"listings", list.listings},
+                       {"failures", list.failures}};
+    if (!list.problem.empty()) one["problem"] = list.problem;
+    if (list.tested_ago.count() >= 0) one["tested_s_ago"] = list.tested_ago.count();
+    out["dnsbl"].push_back(std::move(one));
+  }
+  out["rates"] = {{"counted", admission_.rates.in_use(now)}, {"capacity", admission_.rates.capacity()}};
+  return out;
+}
+
 net::Awaitable<nlohmann::json> Daemon::status() {
   nlohmann::json out;
   const auto uptime = core::Steady::now() - started_;
   out["version"] = ONWARD_VERSION;
   out["uptime_s"] = std::chrono::duration_cast<core::Seconds>(uptime).count();
   out["sessions"] = connections_.total();
+  out["sessions_limit"] = std::min<std::size_t>(config_->limits.connections, connections_.ceiling());
+  out["stress"] = stress_.on();
   out["accepted_total"] = sum(core::Counter::messages_accepted);
   out["forwarded_total"] = sum(core::Counter::messages_forwarded);
   out["rejected_total"] = sum(core::Counter::messages_rejected);
@@ -389,6 +459,7 @@ net::Awaitable<nlohmann::json> Daemon::status() {
     const auto counter = static_cast<core::Counter>(i);
     counters[std::string(core::info(counter).name)] = sum(counter);
   }
+  out["admission"] = admission_status();
   out["upstream"]["connections"] = slots_.in_use();
   std::size_t kept = 0;
   std::set<std::string> ipv4_only, marked;
@@ -480,6 +551,7 @@ net::Awaitable<void> Daemon::shut_down() {
   admin_->stop();
   signals_.cancel();
   watch_.cancel();
+  lists_watch_.cancel();
   control_.stop();
 }
 

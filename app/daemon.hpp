@@ -65,11 +65,13 @@ class Daemon {
   std::shared_ptr<const forwarder::Config> forwarding_of(const std::shared_ptr<const Config>& config) const;
   void wait_for_signal();
   void watch_certificates();
+  void watch_lists();
   bool open_mailroom(int& code);
   void staff_mailroom(const forwarder::Config& forwarding);
   void use_transport(const std::shared_ptr<const forwarder::Config>& forwarding);
   net::Awaitable<nlohmann::json> handle(nlohmann::json request);
   net::Awaitable<nlohmann::json> status();
+  nlohmann::json admission_status();
   nlohmann::json reload();
   void begin_shutdown();
   net::Awaitable<void> shut_down();
@@ -88,10 +90,13 @@ class Daemon {
   auth::DkimLibrary dkim_library_;
   forwarder::Slots slots_;
   smtpd::ConnectionTable connections_;
+  smtpd::Stress stress_;
+  core::SystemRandom random_;  // of the control thread
+  forwarder::AdmissionState admission_{random_};
   Mailroom mailroom_;
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
-  boost::asio::steady_timer watch_{control_};
+  boost::asio::steady_timer watch_{control_}, lists_watch_{control_};
   TransportService transport_{control_, metrics_, log_};
   std::string certificates_seen_;  // inode, size and time of change of each TLS file
   std::vector<std::unique_ptr<Unit>> units_;

@@ -1,5 +1,7 @@
 #include "app/explain.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/udp.hpp>
@@ -130,6 +132,63 @@ net::Awaitable<json> explain_destination(std::shared_ptr<const forwarder::Config
     const auto spf = co_await forwarder::spf_of_us(resolver, std::move(input), deadline);
     out["our_spf"].push_back({{"source", source.to_string()}, {"result", std::string(auth::to_string(spf.result))}});
   }
+  co_return out;
+}
+
+ClientExplainer::ClientExplainer(boost::asio::any_io_executor executor, dns::Resolver& resolver)
+    : log_(nowhere_, core::LogFormat::json, core::LogLevel::error),
+      admission_({std::move(executor), &resolver, &metrics_, &clock_, &state_}, log_) {}
+
+net::Awaitable<json> ClientExplainer::explain(std::shared_ptr<const forwarder::Config> forwarding,
+                                              core::IpAddress address, std::optional<mail::ReversePath> sender) {
+  forwarder::Client client;
+  client.address = address.unmapped();
+  client.helo = client.address.to_literal();
+  client.session_id = "route";
+  json out;
+  out["access"] = "no rule";
+  if (forwarding->access) {
+    const auto decision = forwarding->access->find(client.address);
+    if (decision.rule != nullptr) {
+      out["access"] = (decision.allowed() ? "allow: " : "block: ") + decision.rule->to_string();
+    }
+    if (decision.as_number) out["as_number"] = *decision.as_number;
+    if (decision.country) out["country"] = *decision.country;
+  }
+  const auto welcome = admission_.welcome(forwarding, client);
+  client.visit = welcome.visit.get();
+  out["replies"] = json::object();
+  if (welcome.refusal) out["replies"]["connect"] = welcome.refusal->to_log();
+  mail::MailCommand command;
+  command.from = sender.value_or(mail::ReversePath());
+  const auto answer = [&](const char* stage, const policy::Verdict& verdict) {
+    if (verdict.kind == policy::Verdict::Kind::accept) return;
+    out["replies"][stage] = fmt::format("{} {} {}", verdict.code, verdict.enhanced.to_string(), verdict.text);
+  };
+  if (sender) {
+    const auto at_mail = co_await admission_.mail(forwarding, client, command);
+    answer("mail", at_mail);
+  }
+  const auto skipped = policy::skipped_checks(forwarding->auth.exceptions, {client.address, &command.from, {}});
+  forwarder::Inspection inspection(admission_, {forwarding, client, command.from, skipped}, log_);
+  const auto at_rcpt = co_await inspection.recipient();
+  if (!welcome.refusal) answer("rcpt", at_rcpt);
+  auto reverse = inspection.reverse();
+  static_cast<void>(co_await reverse.wait(core::Deadline::after(kPatience)));
+  out["rdns"] = std::string(policy::to_string(reverse.result().state));
+  out["ptr"] = reverse.name();
+  out["dnsbl"] = json::array();
+  const auto& lists = forwarding->admission.lists;
+  const auto told = state_.lists.tell(lists, clock_.steady());
+  for (std::size_t i = 0; i < told.size(); ++i) {
+    json one{{"name", told[i].name},
+             {"weight", lists[i].weight},
+             {"state", std::string(policy::to_string(told[i].state))},
+             {"listed", told[i].listings > 0}};
+    if (!told[i].problem.empty()) one["problem"] = told[i].problem;
+    out["dnsbl"].push_back(std::move(one));
+  }
+  out["dnsbl_score"] = inspection.score();
   co_return out;
 }
 

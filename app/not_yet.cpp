@@ -13,23 +13,7 @@ namespace {
 using enum NotYet::Default;
 
 constexpr std::array kTable{
-    NotYet{"access.rules", "[]"},
-    NotYet{"access.geoip", "{}"},
-    NotYet{"dnsbl", "[]"},
-    NotYet{"policy.dnsbl_threshold", "-"},
-    NotYet{"policy.rdns", "off", on},
-    NotYet{"policy.rdns_causes", "[]"},
-    NotYet{"policy.helo", "off", on},
-    NotYet{"policy.sender_domain", "off", on},
-    NotYet{"policy.rate.messages_per_ip", "off", on},
-    NotYet{"policy.rate.recipients_per_ip", "off", on},
-    NotYet{"policy.rate.messages_per_sender_domain", "off"},
-    NotYet{"policy.rate.recipients_per_rule", "off"},
-    NotYet{"policy.greylist.mode", "off"},
-    NotYet{"rule.rate", "off"},
-    NotYet{"catch_all.rate", "off"},
     NotYet{"metrics.listen", "", on},
-    NotYet{"listener.proxy_protocol", "off"},
 };
 
 }  // namespace

@@ -13,7 +13,6 @@ namespace {
 constexpr unsigned long long kMaxRate = 1'000'000'000;
 constexpr std::size_t kMaxUrl = 200;  // it is part of replies (RFC 5321 §4.5.3.1.5: 512 octets a line)
 constexpr std::size_t kMaxUser = 32;
-constexpr unsigned long long kMaxAs = 4'294'967'295;
 
 }  // namespace
 
@@ -32,6 +31,26 @@ std::optional<Rate> parse_rate(std::string_view text) {
   return std::nullopt;
 }
 
+policy::RateLimit limit_of(const Rate& rate) {
+  policy::RateLimit limit;
+  limit.amount = rate.amount;
+  switch (rate.per) {
+    case Rate::Per::second:
+      limit.per = std::chrono::seconds(1);
+      break;
+    case Rate::Per::hour:
+      limit.per = std::chrono::hours(1);
+      break;
+    case Rate::Per::day:
+      limit.per = std::chrono::hours(24);
+      break;
+    case Rate::Per::minute:
+    case Rate::Per::session:
+      break;
+  }
+  return limit;
+}
+
 bool is_selector(std::string_view text) {
   return mail::is_domain(text) && text.size() <= 63;
 }
@@ -44,27 +63,6 @@ std::optional<std::string> url_problem(std::string_view text) {
     return "may hold printable ASCII without blanks only; write other characters as %XX";
   }
   return std::nullopt;
-}
-
-bool is_answer_range(std::string_view text) {
-  const auto dash = text.find('-');
-  const auto first = core::IpAddress::parse(text.substr(0, dash));
-  if (!first || !first->is_v4()) return false;
-  if (dash == std::string_view::npos) return true;
-  const auto last = core::IpAddress::parse(text.substr(dash + 1));
-  return last && last->is_v4() && !(*last < *first);
-}
-
-bool is_access_match(std::string_view text) {
-  if (text.starts_with("AS")) {
-    const auto number = core::parse_number(text.substr(2));
-    return number && *number <= kMaxAs;
-  }
-  if (text.starts_with("country:")) {
-    const auto code = text.substr(8);
-    return code.size() == 2 && std::all_of(code.begin(), code.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
-  }
-  return core::Prefix::parse(text).has_value();
 }
 
 bool is_user_name(std::string_view text) {

@@ -1,4 +1,4 @@
-// Small value grammars of the configuration: rates, selectors, URLs, answer ranges. Pure; what is wrong is a sentence.
+// Small value grammars of the configuration: rates, selectors, URLs. Pure; what is wrong is a sentence.
 #pragma once
 
 #include <optional>
@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/ip.hpp"
+#include "policy/rate_limit.hpp"
 
 namespace app {
 
@@ -15,15 +16,13 @@ struct Rate {
   enum class Per { second, minute, hour, day, session } per = Per::minute;
 };
 std::optional<Rate> parse_rate(std::string_view text);
+// Of a rate in time, not a session.
+policy::RateLimit limit_of(const Rate& rate);
 
 // RFC 6376 §3.1: labels of letters, digits and hyphens, separated by dots.
 bool is_selector(std::string_view text);
 // Nothing: fine. A URL that may stand in a reply.
 std::optional<std::string> url_problem(std::string_view text);
-// "127.0.0.2" or "127.0.0.2-127.0.0.11", IPv4.
-bool is_answer_range(std::string_view text);
-// "192.0.2.0/24", "AS64500", "country:XX"
-bool is_access_match(std::string_view text);
 // The name of a system account.
 bool is_user_name(std::string_view text);
 // "host:port" of one of our own sockets: an IP address (or localhost) and a port, 0 for any.

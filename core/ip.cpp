@@ -47,6 +47,24 @@ std::string IpAddress::to_literal() const {
   return v6_ ? "[IPv6:" + to_string() + "]" : "[" + to_string() + "]";
 }
 
+std::string IpAddress::to_reversed_labels() const {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string out;
+  const auto octets = bytes();
+  for (std::size_t i = octets.size(); i-- > 0;) {
+    const auto octet = static_cast<unsigned char>(octets[i]);
+    if (!out.empty()) out += '.';
+    if (v6_) {
+      out += kHex[octet & 0xf];
+      out += '.';
+      out += kHex[octet >> 4];
+    } else {
+      out += std::to_string(octet);
+    }
+  }
+  return out;
+}
+
 bool IpAddress::is_loopback() const {
   const auto ip = unmapped();
   if (ip.is_v4()) return ip.bytes_[0] == 127;

@@ -28,6 +28,9 @@ class IpAddress {
   std::string to_string() const;
   // RFC 5321 §4.1.3: "[192.0.2.1]" or "[IPv6:2001:db8::1]".
   std::string to_literal() const;
+  // "1.2.0.192", or the 32 nibbles of IPv6, last one first: how DNS names addresses (RFC 1035 §3.5, RFC 3596 §2.5, RFC
+  // 5782 §2).
+  std::string to_reversed_labels() const;
 
   bool is_loopback() const;
   bool is_unspecified() const;

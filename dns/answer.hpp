@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,9 @@ struct Mx {
   friend bool operator==(const Mx&, const Mx&) = default;
 };
 
+// Answer::error of a question that our own resolver did not ask, because too many are under way (DN-06).
+inline constexpr std::string_view kTooManyInFlight = "too many questions in flight";
+
 struct Answer {
   Status status = Status::failure;
   bool authenticated = false;              // AD bit, of every step where CNAMEs were followed
@@ -41,10 +46,20 @@ struct Answer {
   std::string error;                       // for logs: "timeout", "SERVFAIL", ...
 };
 
+// How many questions may still be asked for one purpose, by all the Lookups that serve it (threats DN-06).
+struct Allowance {
+  unsigned left = 0;
+  unsigned refused = 0;  // questions that were not asked for it
+};
+
 // What a pure evaluator knows of DNS so far. It asks; what is not known yet is noted, the evaluator gives up for now,
 // and is run again when the answers are in (dns/settle.hpp). Equal questions are asked once.
 class Lookup {
  public:
+  Lookup() = default;
+  // With an allowance that is used up, further questions are failures at once. Null: no bound.
+  explicit Lookup(std::shared_ptr<Allowance> allowance) : allowance_(std::move(allowance)) {}
+
   // Null: not known yet, and from now on wanted.
   const Answer* ask(const Question& question) {
     for (const auto& [known, answer] : known_) {
@@ -53,6 +68,13 @@ class Lookup {
     for (const auto& wanted : wanted_) {
       if (wanted == question) return nullptr;
     }
+    if (allowance_ && allowance_->left == 0) {
+      ++allowance_->refused;
+      Answer refused;
+      refused.error = "too many questions";
+      return &known_.emplace_back(question, std::move(refused)).second;
+    }
+    if (allowance_) --allowance_->left;
     wanted_.push_back(question);
     return nullptr;
   }
@@ -67,6 +89,7 @@ class Lookup {
  private:
   std::deque<std::pair<Question, Answer>> known_;  // a deque: answers stay where they are
   std::vector<Question> wanted_;
+  std::shared_ptr<Allowance> allowance_;
 };
 
 }  // namespace dns

@@ -410,7 +410,7 @@ net::Awaitable<Answer> LdnsResolver::resolve(Question question, core::Deadline d
     co_return std::move(*known);
   }
   const auto job = impl->join_or_start(question);
-  if (!job) co_return failure("too many questions in flight");
+  if (!job) co_return failure(std::string(kTooManyInFlight));
   Waiting waiting(job, impl->executor);
   if (!job->done) co_await waiting.signal.wait(deadline);
   co_return job->done ? job->answer : failure("timeout");

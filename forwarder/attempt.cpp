@@ -121,6 +121,7 @@ net::Awaitable<void> Attempt::run(std::shared_ptr<Attempt> self) {
     if (busy && !self->finished) {
       co_await self->step();
       self->changed.notify();
+      if (self->watcher) self->watcher->notify();
       continue;
     }
     const bool holds = self->upstream_ != nullptr && self->wish_ == Wish::recipients;

@@ -49,9 +49,10 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   const core::IpAddress& client() const { return order_.client; }
 
   std::vector<Recipient> recipients;
-  net::Signal changed;      // notified whenever the owner may find something new
-  bool body_ready = false;  // everything but the dot is out, or nobody is left to wait for
-  bool finished = false;    // every recipient has its outcome
+  net::Signal changed;                   // notified whenever the owner may find something new
+  std::shared_ptr<net::Signal> watcher;  // notified at the same times; may be null
+  bool body_ready = false;               // everything but the dot is out, or nobody is left to wait for
+  bool finished = false;                 // every recipient has its outcome
   bool dot_sent = false;
   bool family_refused = false;
 

@@ -13,6 +13,9 @@ namespace {
 constexpr unsigned kRounds = 60;
 // RFC 7208 §4.6.4: SPF may take 20 s in all. Who needs it earlier waits less.
 constexpr core::Seconds kSpfPatience{20};
+// threats DN-06: a message causes 60 questions at most. Of these, 17 belong to admission: three each for the sender's
+// domain and the HELO name, eleven for the client's name.
+constexpr unsigned kQuestions = 60 - 17;
 // Keys that are asked for while the body arrives.
 constexpr core::Seconds kKeyPatience{20};
 
@@ -25,6 +28,9 @@ struct Authentication::State {
         metrics(*means.metrics),
         envelope(input),
         verifier(*means.library, settings, std::move(input)),
+        allowance(std::make_shared<dns::Allowance>(kQuestions)),
+        spf_lookup(allowance),
+        lookup(allowance),
         spf_settled(means.executor) {}
 
   static net::Awaitable<void> run_spf(std::shared_ptr<State> self) {
@@ -55,6 +61,7 @@ struct Authentication::State {
   core::Metrics& metrics;
   const auth::SpfInput envelope;
   auth::Verifier verifier;
+  const std::shared_ptr<dns::Allowance> allowance;
   // Of SPF alone: it is under way while the others' questions are.
   dns::Lookup spf_lookup;
   dns::Lookup lookup;
@@ -86,6 +93,7 @@ void Authentication::headers(const mail::Headers& headers) {
   auto& state = *state_;
   state.verifier.headers(headers);
   for (const auto& question : state.verifier.early_questions()) {
+    if (state.lookup.ask(question) != nullptr) continue;  // no more questions are allowed
     auto work = State::fetch_key(state_, question);
     boost::asio::co_spawn(state.executor, std::move(work), State::Ended{state.metrics});
   }
@@ -99,7 +107,9 @@ net::Awaitable<auth::Results> Authentication::finish(core::Deadline deadline) {
   const auto state = state_;
   static_cast<void>(co_await spf(deadline));
   const auto evaluate = [&](dns::Lookup& lookup) { return state->verifier.finish(lookup); };
-  co_return co_await dns::settle(state->resolver, state->lookup, evaluate, deadline, kRounds);
+  auto results = co_await dns::settle(state->resolver, state->lookup, evaluate, deadline, kRounds);
+  state->metrics.add(core::Counter::dns_budget_refused, state->allowance->refused);
+  co_return results;
 }
 
 net::Awaitable<auth::DmarcResult> Authentication::forecast(auth::Future future, core::Deadline deadline) {

@@ -16,6 +16,8 @@
 #include "core/ip.hpp"
 #include "forwarder/masking.hpp"
 #include "net/tls.hpp"
+#include "policy/access.hpp"
+#include "policy/admission.hpp"
 #include "policy/routes.hpp"
 #include "policy/verdict.hpp"
 #include "queue/schedule.hpp"
@@ -92,6 +94,8 @@ struct Config {
   std::map<std::string, std::vector<std::shared_ptr<const auth::Signer>>, std::less<>>
       domain_signers;                             // by domain name
   std::shared_ptr<const auth::ArcSealer> sealer;  // null: [arc] seal = false, or no RSA key
+  policy::AdmissionSettings admission;
+  std::shared_ptr<const policy::AccessRules> access;  // null: none
   policy::AuthSettings auth;
   auth::Discovery dmarc_discovery = auth::Discovery::tree_walk;
   std::shared_ptr<const auth::PublicSuffixList> suffixes;  // may be null

@@ -172,14 +172,20 @@ net::Awaitable<core::Error> Custody::store_rows(const std::vector<Fate>& fates,
 net::Awaitable<core::Error> Custody::change_rows(const std::vector<Fate>& fates, std::vector<queue::Composed> told) {
   queue::Changes changes;
   changes.reports = std::move(told);
-  for (const auto& fate : fates) {
-    const auto place = std::ranges::find_if(
-        places_, [&](const RowOf& p) { return p.recipient == fate.recipient && p.leg == fate.leg; });
-    auto& row = rows_[static_cast<std::size_t>(place - places_.begin())];
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    auto& row = rows_[i];
+    const auto found = std::ranges::find_if(
+        fates, [&](const Fate& f) { return f.recipient == places_[i].recipient && f.leg == places_[i].leg; });
     queue::Change change;
     change.message = key_;
     change.recipient = row.number;
     change.lease = lease_;
+    change.what = queue::Done{};
+    if (found == fates.end()) {  // delivered by an earlier transaction, as the ledger says
+      changes.changes.push_back(std::move(change));
+      continue;
+    }
+    const auto& fate = *found;
     if (is_ours(fate.action)) {
       apply(row, fate);
       queue::Update update;
@@ -189,8 +195,6 @@ net::Awaitable<core::Error> Custody::change_rows(const std::vector<Fate>& fates,
     } else if (fate.action == Action::fail) {
       const bool nobody = envelope_.sender.null() || row.notify.never || (row.notify.given && !row.notify.failure);
       change.what = queue::Failed{nobody ? queue::Failed::Told::nobody : queue::Failed::Told::report};
-    } else {
-      change.what = queue::Done{};
     }
     changes.changes.push_back(std::move(change));
   }

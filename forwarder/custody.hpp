@@ -36,9 +36,9 @@ class Custody {
     bool lives = false;  // its delivery goes on for it
   };
   // Carries the decision out, durably: rows that are ours, reports of what has failed, and those that NOTIFY=SUCCESS
-  // asks for. On success the owned legs' copies are marked in the ledger, and living deliveries are moved out of
-  // `groups` into the runner's care. On an error nothing is ours.
-  // `unasked` is the flight of the legs that are in no group.
+  // asks for. A leg without a fate was delivered by an earlier transaction: its row ends. On success the owned legs'
+  // copies are marked in the ledger, and living deliveries are moved out of `groups` into the runner's care. On an
+  // error nothing is ours. `unasked` is the flight of the legs that are in no group.
   net::Awaitable<core::Error> commit(const std::vector<Fate>& fates, std::vector<Recipient>& recipients,
                                      std::vector<Group>& groups, queue::Flight& unasked);
   // Nothing is kept: forgets the provisional rows, if there are any. In the background.

@@ -156,6 +156,14 @@ net::Awaitable<std::optional<std::vector<mail::Outcome>>> Delivery::wait(core::D
   co_return outcomes_so_far();
 }
 
+void Delivery::watch(std::shared_ptr<net::Signal> watcher) {
+  attempt_->watcher = std::move(watcher);
+}
+
+bool Delivery::finished() const {
+  return attempt_->finished;
+}
+
 std::vector<mail::Outcome> Delivery::outcomes_so_far() const {
   std::vector<mail::Outcome> outcomes;
   for (const auto& recipient : attempt_->recipients) {

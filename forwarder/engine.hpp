@@ -96,6 +96,11 @@ class Delivery {
   void send_dot();
   // Outcome per recipient in the order they were added; nothing at the deadline, and may then be called again.
   net::Awaitable<std::optional<std::vector<mail::Outcome>>> wait(core::Deadline deadline);
+  // Notified whenever there may be something new here: for who waits for several deliveries at once. The last one given
+  // counts.
+  void watch(std::shared_ptr<net::Signal> watcher);
+  // wait() would not wait.
+  bool finished() const;
   // What would be said of each recipient if waiting ended now: `late` where the dot is out, `deferred` where it is not.
   std::vector<mail::Outcome> outcomes_so_far() const;
   // This recipient's outcome is final.

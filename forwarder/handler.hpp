@@ -16,6 +16,12 @@
 
 namespace forwarder {
 
+// What a Handler keeps of one connection, from before its banner on: see Handler::welcome().
+class Visit {
+ public:
+  virtual ~Visit() = default;
+};
+
 // What a session knows of its client. Owned by the session, outlives its transactions, changes between them (EHLO,
 // TLS).
 struct Client {
@@ -27,6 +33,14 @@ struct Client {
   bool extended = false;  // EHLO
   std::optional<net::TlsInfo> tls;
   std::string session_id;
+  Visit* visit = nullptr;  // the session's; may be null
+};
+
+// May this client talk to us?
+struct Welcome {
+  std::unique_ptr<Visit> visit;        // may be null; the session keeps it for as long as the connection is there
+  std::optional<mail::Reply> refusal;  // said in the banner's place; the connection ends
+  bool may_talk_early = false;         // an exception of the operator's
 };
 
 // Asked right before the final dot goes upstream: is anybody still waiting for our answer (promise.md I3)?
@@ -87,6 +101,8 @@ struct MailVerdict {
 class Handler {
  public:
   virtual ~Handler() = default;
+  // A client has connected; its banner is next. Never waits: what has to be looked up begins here.
+  virtual Welcome welcome(const Client&) { return {}; }
   // MAIL FROM. `client` must outlive the transaction. `number`: 1 for the session's first transaction.
   virtual net::Awaitable<MailVerdict> mail(const Client& client, mail::MailCommand command, unsigned number) = 0;
 };

@@ -37,6 +37,7 @@ InSession::InSession(Pipeline& pipeline, std::shared_ptr<const Config> config, c
       record_(log_, client_, command_, id_, durable() != nullptr ? durable()->activity : nullptr,
               *pipeline.means().clock),
       skipped_(policy::skipped_checks(config_->auth.exceptions, {client.address, &command_.from, {}})),
+      inspection_(pipeline.admission(), {config_, client_, command_.from, skipped_}, log_),
       authentication_(begin_authentication()),
       shield_(durable() != nullptr ? durable()->ledger : nullptr),
       intake_({pipeline.means().memory, pipeline.means().disk, pipeline.means().spool, pipeline.means().metrics,
@@ -195,6 +196,10 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
     record_.recipient(command.to, reply.permanent() ? "rejected" : "deferred", reply, route.rule);
     return reply;
   };
+  // Before the rules are looked at: whom we refuse learns nothing about who is here (RL-13).
+  const auto admitted = co_await inspection_.recipient();
+  record_.listed_by(inspection_.listed_by());
+  if (auto refusal = refusal_of(admitted)) co_return refused(std::move(*refusal));
   if (auto refusal = resolve(command.to, route)) co_return refused(std::move(*refusal));
   Recipient recipient;
   recipient.address = command.to;
@@ -207,6 +212,10 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
   if (route.kind == policy::Route::Kind::drop) co_return accept(std::move(recipient));
 
   if (auto refusal = co_await check_spf(route)) co_return refused(std::move(*refusal));
+  if (route.rule != kSrsRule) {  // a bounce comes once, and was not asked for
+    const auto within = co_await inspection_.rule(route);
+    if (auto refusal = refusal_of(within)) co_return refused(std::move(*refusal));
+  }
   if (auto refusal = co_await check_groups(route)) co_return refused(std::move(*refusal));
   if (auto refusal = check_queue_room(recipient)) co_return refused(std::move(*refusal));
   if (!srs_sender_) {
@@ -220,7 +229,7 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
     leg.fallback = route.fallbacks[i];
     recipient.legs.push_back(std::move(leg));
   }
-  if (!reverse_) reverse_.emplace(pipeline_.means().executor, *pipeline_.means().resolver, client_.address);
+  if (!reverse_) reverse_ = inspection_.reverse();
   // interface.md §6.2: answered by the rule alone; without a queue there is only the in-session path.
   if (recipient.custody == policy::Custody::queue && durable() != nullptr) co_return accept(std::move(recipient));
   for (auto& leg : recipient.legs) ask(recipient, leg);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "forwarder/admission.hpp"
 #include "forwarder/answer.hpp"
 #include "forwarder/authentication.hpp"
 #include "forwarder/custody.hpp"
@@ -68,6 +69,7 @@ class InSession final : public Transaction, private Witness {
 
   // ---- the end of the data
   std::optional<mail::Reply> check_message();
+  bool is_repeating();
   net::Awaitable<std::optional<mail::Reply>> consult_ledger(core::Deadline deadline);
   net::Awaitable<std::optional<mail::Reply>> authenticate();
   net::Awaitable<std::optional<mail::Reply>> look_ahead();
@@ -78,6 +80,7 @@ class InSession final : public Transaction, private Witness {
   net::Awaitable<void> open_queue_legs();
   net::Awaitable<bool> all_ready(core::Deadline deadline);
   bool must_hold_dots() const;
+  void journal_delivered();
   void journal_and_send(Group& group);
   void send_dots();
   net::Awaitable<void> collect_answers(ClientProbe& probe, core::Deadline deadline);
@@ -109,11 +112,13 @@ class InSession final : public Transaction, private Witness {
   std::vector<Recipient> recipients_;
   std::vector<Group> groups_;
   policy::Checks skipped_;
+  Inspection inspection_;
   std::unique_ptr<Authentication> authentication_;  // null: nothing is checked
   Shield shield_;
   queue::MessageHasher hasher_;
   Intake intake_;  // shows us the message
   std::optional<ReverseName> reverse_;
+  std::vector<policy::Repeats::Passage> passages_;
   std::optional<auth::Results> results_;
   policy::Verdict verdict_;
   bool ownable_ = false;  // promise.md, as far as it is known

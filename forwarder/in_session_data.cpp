@@ -88,7 +88,24 @@ std::optional<mail::Reply> InSession::check_message() {
       }
     }
   }
+  if (is_repeating()) return refuse(554, {5, 4, 6}, "This message has been here too often: a mail loop", "loop");
   return std::nullopt;
+}
+
+// LP-04: a loop that takes our marks off. Messages without a Message-ID cannot be told from notices that are all alike.
+bool InSession::is_repeating() {
+  const auto* field = intake_.headers().first("Message-ID");
+  auto* state = pipeline_.means().admission;
+  if (state == nullptr || field == nullptr) return false;
+  const auto message_id = mail::unfold(field->value());
+  const auto body = intake_.body_hash().to_base64();
+  for (const auto& recipient : recipients_) {
+    const auto address = recipient.address.to_string();
+    auto passage = state->repeats.enter({message_id, address, body}, pipeline_.means().clock->steady());
+    if (!passage) return true;
+    passages_.push_back(std::move(passage));
+  }
+  return false;
 }
 
 // promise.md C.5: what is known of these copies. A reply when somebody else's attempt is not over, or there is no room.
@@ -316,11 +333,29 @@ void InSession::send_dots() {
   }
 }
 
+// What a destination has taken is remembered before anything else can go wrong, and while others are still waited for.
+void InSession::journal_delivered() {
+  for (const auto& recipient : recipients_) {
+    for (const auto& leg : recipient.legs) {
+      if (leg.settled || !leg.group || !leg.flight) continue;
+      auto& group = groups_[*leg.group];
+      if (!group.delivery.settled(leg.index) || !group.flight.open(*leg.flight)) continue;
+      const auto outcome = outcome_of(leg);
+      if (outcome.fate != mail::Fate::delivered) continue;
+      group.flight.settle(*leg.flight, outcome);
+      ONWARD_FAILPOINT(k14_2xx_journalled);
+    }
+  }
+}
+
 net::Awaitable<void> InSession::collect_answers(ClientProbe& probe, core::Deadline deadline) {
+  const auto news = std::make_shared<net::Signal>(pipeline_.means().executor);
+  for (auto& group : groups_) group.delivery.watch(news);
+  const auto is_over = [](const Group& group) { return !group.dot_sent || group.delivery.finished(); };
+  while (!std::ranges::all_of(groups_, is_over) && co_await news->wait(deadline)) journal_delivered();
+  journal_delivered();
   for (auto& group : groups_) {
-    if (!group.dot_sent) continue;
-    static_cast<void>(co_await group.delivery.wait(deadline));
-    co_await try_other_family(group, probe, deadline);
+    if (group.dot_sent) co_await try_other_family(group, probe, deadline);
   }
 }
 
@@ -436,7 +471,10 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
   record_.message(intake_.headers(), intake_.size());
   header_known_ = true;
   tls_optional_ = tls_is_optional(intake_.headers());
-  if (auto refusal = check_message()) co_return reject(std::move(*refusal));
+  if (auto refusal = check_message()) {
+    pipeline_.means().metrics->add(core::Counter::loops);
+    co_return reject(std::move(*refusal));
+  }
   const auto has_legs = [](const Recipient& recipient) { return !recipient.legs.empty(); };
   if (std::ranges::none_of(recipients_, has_legs)) {  // every recipient is dropped by rule
     pipeline_.means().metrics->add(core::Counter::messages_dropped);
@@ -503,17 +541,7 @@ net::Awaitable<mail::Reply> InSession::conclude() {
   for (const auto& result : all) fates.push_back(result.outcome.fate);
   const auto decision = promise::decide(ownable_ ? promise::Sender::ownable : promise::Sender::not_ownable, fates);
 
-  // What is delivered is remembered before anything else can go wrong.
-  std::size_t i = 0;
-  for (auto& recipient : recipients_) {
-    for (auto& leg : recipient.legs) {
-      const auto& outcome = all[i++].outcome;
-      if (outcome.fate == mail::Fate::delivered && leg.group && leg.flight) {
-        groups_[*leg.group].flight.settle(*leg.flight, outcome);
-        ONWARD_FAILPOINT(k14_2xx_journalled);
-      }
-    }
-  }
+  journal_delivered();
   const bool committed = co_await commit(decision, all);
   mail::Reply reply;
   if (decision.commit && !committed) {
@@ -522,6 +550,10 @@ net::Awaitable<mail::Reply> InSession::conclude() {
     reply = mail::Reply(250, {2, 0, 0}, "Ok: queued, id " + id_);
   } else {
     reply = compose_answer(decision.answer, all, config_->delivery.errors, masks(), id_);
+  }
+  // A retry that the ledger answers has passed before (parcel_ is null): it does not count again.
+  if (reply.positive() && parcel_) {
+    for (auto& passage : passages_) passage.keep();
   }
   settle_flights(decision, all, committed);
   leave_behind();

@@ -16,11 +16,18 @@ constexpr int kPressureAtMail = 2;  // architecture.md, budget ladder: 452 4.3.1
 }  // namespace
 
 Pipeline::Pipeline(Means means, std::shared_ptr<const Config> config, core::Log log)
-    : means_(std::move(means)), config_(std::move(config)), log_(std::move(log)) {}
+    : means_(std::move(means)),
+      config_(std::move(config)),
+      log_(std::move(log)),
+      admission_({means_.executor, means_.resolver, means_.metrics, means_.clock, means_.admission}, log_) {}
 
 net::Awaitable<MailVerdict> Pipeline::mail(const Client& client, mail::MailCommand command, unsigned number) {
   MailVerdict verdict;
   std::string id = client.session_id + "-" + std::to_string(number);
+  if (auto refusal = co_await admit(client, command, id)) {
+    verdict.reply = std::move(*refusal);
+    co_return verdict;
+  }
   if (command.size && *command.size > config_->message_size) {
     verdict.reply = mail::make_refusal(552, {5, 3, 4}, "The message is larger than we take", "too-big", id);
     co_return verdict;
@@ -43,6 +50,25 @@ net::Awaitable<MailVerdict> Pipeline::mail(const Client& client, mail::MailComma
   verdict.reply = mail::Reply(250, {2, 1, 0}, "Ok");
   ONWARD_FAILPOINT(k01_mail);
   co_return verdict;
+}
+
+// Rates and the sender's domain.
+net::Awaitable<std::optional<mail::Reply>> Pipeline::admit(const Client& client, const mail::MailCommand& command,
+                                                           const std::string& id) {
+  const auto config = config_;
+  const auto verdict = co_await admission_.mail(config, client, command);
+  if (verdict.kind == policy::Verdict::Kind::accept) co_return std::nullopt;
+  const bool explain = verdict.code >= 500 && !config->help_url.empty();
+  const auto text = explain ? verdict.text + ". Refer to " + config->help_url : verdict.text;
+  auto reply = mail::make_refusal(verdict.code, verdict.enhanced, text, verdict.reason, id);
+  log_.info("sender_refused", {{"session", client.session_id},
+                               {"id", id},
+                               {"status", reply.permanent() ? "rejected" : "deferred"},
+                               {"client_ip", client.address.to_string()},
+                               {"helo", client.helo},
+                               {"mail_from", command.from.to_string()},
+                               {"reply", reply.to_log()}});
+  co_return reply;
 }
 
 net::Awaitable<auth::SpfResult> Pipeline::spf_of_us(core::IpAddress source, mail::ReversePath from,

@@ -20,6 +20,7 @@
 #include "core/metrics.hpp"
 #include "core/random.hpp"
 #include "dns/resolver.hpp"
+#include "forwarder/admission.hpp"
 #include "forwarder/config.hpp"
 #include "forwarder/durable.hpp"
 #include "forwarder/engine.hpp"
@@ -41,10 +42,12 @@ class Pipeline final : public Handler {
     core::Metrics* metrics = nullptr;
     const core::Clock* clock = nullptr;
     auth::DkimLibrary* dkim_library = nullptr;
+    AdmissionState* admission = nullptr;  // null: nothing is counted or remembered of clients
     Durable* durable = nullptr;
   };
   Pipeline(Means means, std::shared_ptr<const Config> config, core::Log log);
 
+  Welcome welcome(const Client& client) override { return admission_.welcome(config_, client); }
   net::Awaitable<MailVerdict> mail(const Client& client, mail::MailCommand command, unsigned number) override;
 
   // Transactions that begin from now on use `config`.
@@ -55,6 +58,9 @@ class Pipeline final : public Handler {
 
   const std::shared_ptr<const Config>& config() const { return config_; }
   const Means& means() const { return means_; }
+  Admission& admission() { return admission_; }
+  // The self-tests of block lists that are due now.
+  void test_lists() { admission_.test_lists(config_); }
   // SPF of our own envelope sender `from` (our host name for the null one) when it comes from `source`: what the next
   // hop will find. Kept for some minutes.
   net::Awaitable<auth::SpfResult> spf_of_us(core::IpAddress source, mail::ReversePath from, core::Deadline deadline);
@@ -62,9 +68,13 @@ class Pipeline final : public Handler {
   bool count_forged_srs(const core::IpAddress& client);
 
  private:
+  net::Awaitable<std::optional<mail::Reply>> admit(const Client& client, const mail::MailCommand& command,
+                                                   const std::string& id);
+
   Means means_;
   std::shared_ptr<const Config> config_;
   core::Log log_;
+  Admission admission_;
   struct Forgeries {
     unsigned count = 0;
     core::Steady::time_point since{};

@@ -48,6 +48,7 @@ queue::Activity Record::row(std::string_view status, const mail::Reply& reply) c
   row.dkim = word_of(Method::dkim);
   row.dmarc = word_of(Method::dmarc);
   row.arc = word_of(Method::arc);
+  row.dnsbl = dnsbl_;
   row.reply = reply.to_log();
   return row;
 }
@@ -67,6 +68,7 @@ void Record::recipient(const mail::ForwardPath& to, std::string_view status, con
                           {"dkim", word_of(Method::dkim)},
                           {"dmarc", word_of(Method::dmarc)},
                           {"arc", word_of(Method::arc)},
+                          {"dnsbl", dnsbl_},
                           {"reply", reply.to_log()}});
   if (activity_ == nullptr) return;
   auto written = row(status, reply);
@@ -96,6 +98,7 @@ void Record::delivery(const Leg& leg, const mail::Reply& reply) const {
                          {"dkim", word_of(Method::dkim)},
                          {"dmarc", word_of(Method::dmarc)},
                          {"arc", word_of(Method::arc)},
+                         {"dnsbl", dnsbl_},
                          {"quarantine", quarantine_},
                          {"forecast", forecast_},
                          {"reply", reply.to_log()},
@@ -153,6 +156,39 @@ void Record::authentication(const policy::Verdict& verdict, bool ownable) const 
                                {"ownable", ownable},
                                {"action", action},
                                {"overridden", verdict.overridden}});
+  if (activity_ != nullptr && verdict.kind != policy::Verdict::Kind::defer) dmarc_sighting(verdict, signatures);
+}
+
+// For the aggregate reports of the domain whose policy was applied.
+void Record::dmarc_sighting(const policy::Verdict& verdict, std::string_view signatures) const {
+  const auto& dmarc = results_->dmarc;
+  const bool judged = dmarc.result == auth::Verdict::pass || dmarc.result == auth::Verdict::fail;
+  if (!results_->dmarc_checked || !judged) return;
+  const auto word = [](bool aligned) { return aligned ? "pass" : "fail"; };
+  queue::DmarcSighting sighting;
+  sighting.time = std::chrono::duration_cast<core::Milliseconds>(clock_.wall().time_since_epoch()).count();
+  sighting.policy_domain = dmarc.policy_domain;
+  sighting.record = dmarc.record;
+  sighting.author = dmarc.domain;
+  sighting.client_ip = client_.address.to_string();
+  auto done = auth::DmarcPolicy::none;
+  if (verdict.quarantine) done = auth::DmarcPolicy::quarantine;
+  if (verdict.kind == policy::Verdict::Kind::reject && verdict.reason == "dmarc") done = auth::DmarcPolicy::reject;
+  sighting.disposition = auth::to_string(done);
+  if (verdict.overridden) {
+    sighting.reason = "trusted_forwarder";
+  } else if (done != dmarc.disposition) {
+    sighting.reason = "local_policy";
+  } else if (dmarc.testing && dmarc.result == auth::Verdict::fail) {
+    sighting.reason = "policy_test_mode";
+  }
+  sighting.dkim = word(dmarc.dkim_aligned);
+  sighting.spf = word(dmarc.spf_aligned);
+  sighting.envelope_from = mail_.from.mailbox.domain;
+  sighting.spf_domain = results_->spf.domain;
+  sighting.spf_result = word_of(Method::spf);
+  sighting.signatures = signatures;
+  static_cast<void>(activity_->record(std::move(sighting)));
 }
 
 void record_event(const queue::Event& event, const core::Log& log, queue::ActivityLog* activity,

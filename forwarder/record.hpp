@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "auth/author.hpp"
 #include "auth/results.hpp"
@@ -28,6 +29,7 @@ class Record {
   void results(const auth::Results& results) { results_ = results; }
   void verdict(const policy::Verdict& verdict) { quarantine_ = verdict.quarantine; }
   void forecast(std::string_view word) { forecast_ = word; }
+  void listed_by(std::string names) { dnsbl_ = std::move(names); }  // "zen, dbl"
   void data_done() { data_done_ = clock_.steady(); }
 
   // One recipient, whatever became of it before or without a destination. `status`: rejected, deferred, dropped.
@@ -50,6 +52,7 @@ class Record {
  private:
   enum class Method { spf, dkim, dmarc, arc };
   std::string_view word_of(Method method) const;
+  void dmarc_sighting(const policy::Verdict& verdict, std::string_view signatures) const;
   queue::Activity row(std::string_view status, const mail::Reply& reply) const;
 
   const core::Log& log_;
@@ -58,7 +61,7 @@ class Record {
   std::string id_;
   queue::ActivityLog* activity_;
   const core::Clock& clock_;
-  std::string message_id_, subject_;
+  std::string message_id_, subject_, dnsbl_;
   std::uint64_t size_ = 0;
   std::optional<auth::Results> results_;
   bool quarantine_ = false;

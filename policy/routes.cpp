@@ -131,6 +131,7 @@ void Expansion::note(const Match& match) {
     case Match::Kind::rule:
       route_.rule = match.rule->label;
       route_.where = match.rule->where;
+      route_.rate = match.rule->rate;
       break;
     case Match::Kind::alias:
       route_.rule = match.domain->name + "/" + std::string(match.alias.key);

@@ -11,6 +11,7 @@
 
 #include "mail/address.hpp"
 #include "mail/reply.hpp"
+#include "policy/rate_limit.hpp"
 
 namespace policy {
 
@@ -26,6 +27,7 @@ struct RuleSpec {
   std::vector<std::string> to;        // destinations; may hold $1..$9 for patterns
   std::vector<std::string> fallback;  // like `to`, each outside of all forwarded domains
   std::optional<Custody> custody;     // nothing: as the daemon does
+  std::optional<RateLimit> rate;      // recipients the rule takes; nothing: policy.rate's
   std::string reply;                  // "550 5.1.6 text" for reject; "" is the default 550 5.1.1 (Route::Kind::unknown)
   bool enabled = true;
   bool raw = false;  // interface.md §6.27
@@ -58,6 +60,7 @@ struct Route {
   // For each destination, whom to try when it will not have the message; of the rule that names it.
   std::vector<std::vector<mail::Mailbox>> fallbacks;
   std::optional<Custody> custody;    // of the first rule on the way that says
+  std::optional<RateLimit> rate;     // of the rule that took the recipient
   std::optional<mail::Reply> reply;  // for reject
 };
 

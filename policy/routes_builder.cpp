@@ -184,6 +184,7 @@ void Routes::Builder::State::compile_destinations(const RuleSpec& spec, Rule& ru
   compile_list(spec.to, "rule.to", kMaxDestinations, rule.to);
   compile_list(spec.fallback, "rule.fallback", kMaxFallbacks, rule.fallback);
   rule.custody = spec.custody;
+  rule.rate = spec.rate;
 }
 
 void Routes::Builder::add_aliases(std::size_t index, std::string text, std::string file_name) {

@@ -21,6 +21,7 @@ struct Rule {
   Action action = Action::forward;
   std::vector<Destination> to, fallback;
   std::optional<Custody> custody;
+  std::optional<RateLimit> rate;
   std::optional<mail::Reply> reply;
   bool raw = false;
   std::vector<std::string> allow_from, deny_from;

@@ -42,11 +42,11 @@ struct ActivityLog::Impl {
         writing(std::move(w)),
         reading(std::move(r)) {}
 
-  bool record(Activity row);
+  bool record(ActivityRow row);
   void ask(Question question);
   void write();
   void read();
-  void write_group(ActivityWriter& table, const std::vector<Activity>& group);
+  void write_group(ActivityWriter& table, const std::vector<ActivityRow>& group);
   void hand_over(std::vector<std::unique_ptr<Question>> questions);
   void close();
 
@@ -57,7 +57,7 @@ struct ActivityLog::Impl {
 
   std::mutex mutex;
   std::condition_variable wake_writer, wake_reader;
-  std::deque<std::variant<Activity, std::unique_ptr<Question>>> line;
+  std::deque<std::variant<ActivityRow, std::unique_ptr<Question>>> line;
   std::size_t rows = 0, questions = 0;  // in the line; questions also in `asked`
   std::deque<std::unique_ptr<Question>> asked;
   bool closing = false, written = false;
@@ -65,7 +65,7 @@ struct ActivityLog::Impl {
   std::thread writer, reader;
 };
 
-bool ActivityLog::Impl::record(Activity row) {
+bool ActivityLog::Impl::record(ActivityRow row) {
   {
     const std::scoped_lock lock(mutex);
     if (closing || rows >= settings.buffer) {
@@ -95,7 +95,7 @@ void ActivityLog::Impl::ask(Question question) {
   question.completion.complete(refused);
 }
 
-void ActivityLog::Impl::write_group(ActivityWriter& table, const std::vector<Activity>& group) {
+void ActivityLog::Impl::write_group(ActivityWriter& table, const std::vector<ActivityRow>& group) {
   if (group.empty()) return;
   if (table.write(group)) {
     recorded.fetch_add(group.size(), std::memory_order_relaxed);
@@ -117,14 +117,14 @@ void ActivityLog::Impl::write() {
   bool more_to_prune = false;
   std::uint64_t checkpointed = 0;
   for (;;) {
-    std::vector<Activity> group;
+    std::vector<ActivityRow> group;
     std::vector<std::unique_ptr<Question>> taken;
     {
       std::unique_lock lock(mutex);
       const auto something = [&] { return closing || !line.empty(); };
       if (!more_to_prune) wake_writer.wait_until(lock, next_prune, something);
       while (!line.empty() && group.size() < kMaxGroup) {
-        if (auto* const row = std::get_if<Activity>(&line.front())) {
+        if (auto* const row = std::get_if<ActivityRow>(&line.front())) {
           if (!taken.empty()) break;  // what comes behind a question waits for the next group
           group.push_back(std::move(*row));
           --rows;
@@ -227,6 +227,10 @@ core::Explained<std::unique_ptr<ActivityLog>> ActivityLog::open(Settings setting
 
 bool ActivityLog::record(Activity row) {
   return impl_->record(std::move(row));
+}
+
+bool ActivityLog::record(DmarcSighting sighting) {
+  return impl_->record(std::move(sighting));
 }
 
 boost::asio::awaitable<Found> ActivityLog::query(ActivityQuery query) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "core/clock.hpp"
@@ -38,6 +39,19 @@ struct ActivityQuery {
   std::size_t most = 100;  // 1..10,000
 };
 
+// What DMARC said of one message of a domain that publishes a policy, with what an aggregate report to that domain
+// needs (RFC 9990: a report's record). Equal ones of a day (UTC) are counted in one row, by policy domain.
+struct DmarcSighting {
+  std::int64_t time = 0;  // Unix milliseconds
+  std::string policy_domain, record, author;
+  std::string client_ip;
+  std::string disposition;  // what was done: none, quarantine, reject
+  std::string dkim, spf;    // aligned: pass, fail
+  std::string reason;  // why not what the policy asks for: local_policy, trusted_forwarder (ARC), policy_test_mode; ""
+  std::string envelope_from, spf_domain, spf_result;
+  std::string signatures;  // "domain/selector=result", with blanks between
+};
+
 class ActivityLog {
  public:
   struct Settings {
@@ -53,6 +67,7 @@ class ActivityLog {
 
   // Never waits. False, and counted, when the buffer is full.
   bool record(Activity row);
+  bool record(DmarcSighting sighting);
   // Rows that match; what was recorded before the call is seen. Errors: StoreErrc::unreadable, busy, closed.
   boost::asio::awaitable<core::Result<std::vector<Activity>>> query(ActivityQuery query);
   void set_keep(core::Milliseconds keep);

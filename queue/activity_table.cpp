@@ -35,6 +35,16 @@ constexpr std::string_view kTables[] = {
 };
 static_assert(kActivityApplicationId == 1332639553 && kActivityVersion == 1);
 
+// A row for each kind of message of a day; `day` is of Unix days.
+constexpr std::string_view kSightings =
+    R"(CREATE TABLE IF NOT EXISTS dmarc (day INTEGER NOT NULL, policy_domain TEXT NOT NULL COLLATE NOCASE,
+      author TEXT NOT NULL COLLATE NOCASE, client_ip TEXT NOT NULL, disposition TEXT NOT NULL, dkim TEXT NOT NULL,
+      spf TEXT NOT NULL, reason TEXT NOT NULL, envelope_from TEXT NOT NULL, spf_domain TEXT NOT NULL,
+      spf_result TEXT NOT NULL, signatures TEXT NOT NULL, record TEXT NOT NULL, first INTEGER NOT NULL,
+      last INTEGER NOT NULL, count INTEGER NOT NULL,
+      PRIMARY KEY (day, policy_domain, author, client_ip, disposition, dkim, spf, reason, envelope_from, spf_domain,
+      spf_result, signatures, record)) WITHOUT ROWID)";
+
 // What the rows are found by, with the value as ?1 (and ?2 for the time).
 constexpr std::string_view kConditions[] = {
     "?1 IS ?1",
@@ -51,6 +61,7 @@ constexpr int kFew = 1000;                     // an index with no more than so 
 constexpr std::size_t kMaxLookedAt = 500'000;  // rows a query looks at; what it has found by then is the answer
 // Rows are in the order of time but for the times when somebody has set the clock back: a query for a time goes on so
 // far beyond it.
+constexpr std::int64_t kDay = std::int64_t{24} * 3'600'000;
 constexpr std::int64_t kSlack = std::int64_t{24} * 3'600'000;
 
 Activity read_row(const sqlite::Statement& row) {
@@ -107,6 +118,7 @@ std::string prepare_activity(sqlite::Connection& db) {
     for (const auto sql : kTables) db.run(sql);
     db.run("COMMIT");
   }
+  db.run(kSightings);
   return db.failed() ? db.failure().text : std::string();
 }
 
@@ -117,7 +129,10 @@ ActivityWriter::ActivityWriter(sqlite::Connection& db)
       insert_(db.prepare("INSERT INTO activity VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
                          " ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)")),
       prune_(db.prepare("DELETE FROM activity WHERE number IN"
-                        " (SELECT number FROM activity WHERE time < ?1 ORDER BY time LIMIT ?2)")) {}
+                        " (SELECT number FROM activity WHERE time < ?1 ORDER BY time LIMIT ?2)")),
+      insert_sighting_(db.prepare("INSERT INTO dmarc VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+                                  " ?14, ?14, 1) ON CONFLICT DO UPDATE SET count = count + 1, last = max(last, ?14)")),
+      prune_sightings_(db.prepare("DELETE FROM dmarc WHERE day < ?1")) {}
 
 bool ActivityWriter::end_transaction() {
   if (!db_.failed()) db_.run("COMMIT");
@@ -129,15 +144,24 @@ bool ActivityWriter::end_transaction() {
   return false;
 }
 
-bool ActivityWriter::write(const std::vector<Activity>& rows) {
+void ActivityWriter::insert(const Activity& a) {
+  insert_.with(a.time, cut(a.id), cut(a.session), cut(a.message_id), cut(a.client_ip), cut(a.helo), cut(a.mail_from),
+               cut(a.rcpt_to), cut(a.destination), cut(a.subject), a.size, cut(a.status), cut(a.spf), cut(a.dkim),
+               cut(a.dmarc), cut(a.arc), cut(a.dnsbl), cut(a.reply), cut(a.upstream_host), cut(a.upstream_address),
+               cut(a.upstream_tls), cut(a.upstream_reply), cut(a.error));
+  insert_.run();
+}
+
+void ActivityWriter::insert(const DmarcSighting& s) {
+  insert_sighting_.with(s.time / kDay, cut(s.policy_domain), cut(s.author), cut(s.client_ip), cut(s.disposition),
+                        cut(s.dkim), cut(s.spf), cut(s.reason), cut(s.envelope_from), cut(s.spf_domain),
+                        cut(s.spf_result), cut(s.signatures), cut(s.record), s.time);
+  insert_sighting_.run();
+}
+
+bool ActivityWriter::write(const std::vector<ActivityRow>& rows) {
   db_.run("BEGIN IMMEDIATE");
-  for (const auto& a : rows) {
-    insert_.with(a.time, cut(a.id), cut(a.session), cut(a.message_id), cut(a.client_ip), cut(a.helo), cut(a.mail_from),
-                 cut(a.rcpt_to), cut(a.destination), cut(a.subject), a.size, cut(a.status), cut(a.spf), cut(a.dkim),
-                 cut(a.dmarc), cut(a.arc), cut(a.dnsbl), cut(a.reply), cut(a.upstream_host), cut(a.upstream_address),
-                 cut(a.upstream_tls), cut(a.upstream_reply), cut(a.error));
-    insert_.run();
-  }
+  for (const auto& row : rows) std::visit([this](const auto& one) { insert(one); }, row);
   return end_transaction();
 }
 
@@ -146,6 +170,8 @@ bool ActivityWriter::prune(std::int64_t time) {
   db_.run("BEGIN IMMEDIATE");
   prune_.with(time, kPruneStep);
   prune_.run();
+  prune_sightings_.with(time / kDay);
+  prune_sightings_.run();
   return end_transaction() && db_.rows_changed() - before >= kPruneStep;
 }
 

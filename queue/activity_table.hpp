@@ -13,7 +13,9 @@ namespace queue {
 inline constexpr std::int64_t kActivityApplicationId = 0x4f6e7741;  // "OnwA"
 inline constexpr std::int64_t kActivityVersion = 1;
 
-// Makes the table where there is none. "": fine. Otherwise why not; db.failed() when SQLite says it.
+using ActivityRow = std::variant<Activity, DmarcSighting>;
+
+// Makes the tables where there are none. "": fine. Otherwise why not; db.failed() when SQLite says it.
 std::string prepare_activity(sqlite::Connection& db);
 
 // The side that writes.
@@ -21,14 +23,16 @@ class ActivityWriter {
  public:
   explicit ActivityWriter(sqlite::Connection& db);
   // In one transaction; false: none of them is in.
-  bool write(const std::vector<Activity>& rows);
+  bool write(const std::vector<ActivityRow>& rows);
   // Removes some of the rows older than `time`; true: there are more.
   bool prune(std::int64_t time);
 
  private:
   bool end_transaction();
+  void insert(const Activity& row);
+  void insert(const DmarcSighting& sighting);
   sqlite::Connection& db_;
-  sqlite::Statement insert_, prune_;
+  sqlite::Statement insert_, prune_, insert_sighting_, prune_sightings_;
 };
 
 // The side that looks.

@@ -1,11 +1,13 @@
 // Who is connected: counts sessions over all shards, in all and per client network (IPv4 address, IPv6 /64), and
-// refuses above the caps (RS-02). Thread-safe; an entry exists only while its network has a session, so the table is as
+// refuses above the caps (RS-02). A connection that a proxy hands on counts in all at first, and for its client when
+// the client is known. Thread-safe; an entry exists only while its network has a session, so the table is as
 // bounded as the sessions are.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
@@ -22,24 +24,29 @@ class ConnectionTable {
   class Slot {
    public:
     Slot() = default;
-    Slot(Slot&& other) noexcept : table_(std::exchange(other.table_, nullptr)), network_(other.network_) {}
+    Slot(Slot&& other) noexcept
+        : table_(std::exchange(other.table_, nullptr)), network_(other.network_), named_(other.named_) {}
     Slot& operator=(Slot&& other) noexcept {
       if (this != &other) {
         leave();
         table_ = std::exchange(other.table_, nullptr);
         network_ = other.network_;
+        named_ = other.named_;
       }
       return *this;
     }
     ~Slot() { leave(); }
     explicit operator bool() const { return table_ != nullptr; }
+    // Whose connection it is, of one that entered unnamed. False: this client has `per_client` already.
+    [[nodiscard]] bool name(const core::IpAddress& client, unsigned per_client);
 
    private:
     friend class ConnectionTable;
-    Slot(ConnectionTable* table, core::IpAddress network) : table_(table), network_(network) {}
+    explicit Slot(ConnectionTable* table) : table_(table) {}
     void leave();
     ConnectionTable* table_ = nullptr;
     core::IpAddress network_;
+    bool named_ = false;  // counted for network_
   };
 
   struct Limits {
@@ -51,6 +58,12 @@ class ConnectionTable {
     Refusal refusal = Refusal::none;
   };
   [[nodiscard]] Entry enter(const core::IpAddress& client, Limits limits);
+  // The client is not known yet: Slot::name() follows.
+  [[nodiscard]] Entry enter_unnamed(unsigned total);
+
+  // No more than so many in all, whatever the limits say: what the process has descriptors for (RS-09). At start.
+  void set_ceiling(std::size_t ceiling) { ceiling_ = ceiling; }
+  std::size_t ceiling() const { return ceiling_; }
 
   std::size_t total() const { return total_.load(std::memory_order_relaxed); }
   std::size_t of_client(const core::IpAddress& client) const;
@@ -67,6 +80,7 @@ class ConnectionTable {
   }
   std::array<Shard, kShards> shards_;
   std::atomic<std::size_t> total_{0};
+  std::size_t ceiling_ = SIZE_MAX;
 };
 
 }  // namespace smtpd

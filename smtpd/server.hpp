@@ -29,6 +29,7 @@ class Server {
     core::Metrics& metrics;
     core::Log log;
     core::Random& random;
+    Stress& stress;  // shared by the shards
   };
   Server(Parts parts, std::shared_ptr<const Settings> settings);
   ~Server();
@@ -50,8 +51,10 @@ class Server {
   std::size_t session_count() const { return sessions_.size(); }
 
  private:
-  net::Awaitable<void> serve(Session::Visitor visitor, net::Gate::Pass pass, ConnectionTable::Slot slot);
+  net::Awaitable<void> serve(Session::Visitor visitor, net::Gate::Pass pass);
+  void notice_stress();
   struct Refused {
+    int code;
     mail::EnhancedCode enhanced;
     const char* text;
     const char* reason;
@@ -63,6 +66,7 @@ class Server {
   std::shared_ptr<const Settings> settings_;
   net::Gate gate_;
   std::unordered_set<Session*> sessions_;
+  bool stressed_ = false;  // the sessions have been told
 };
 
 }  // namespace smtpd

@@ -1,5 +1,6 @@
 #include "smtpd/session.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -59,6 +60,7 @@ Session::Session(Visitor visitor, std::shared_ptr<const Settings> settings, Serv
       services_(services),
       stream_(std::move(visitor.socket)),
       log_(services.log.with("session", visitor.id)),
+      slot_(std::move(visitor.slot)),
       client_(describe(stream_, visitor.id)),
       conversation_(*settings_, std::move(visitor.id), offer(*listener_, *settings_)),
       pause_(stream_.executor()) {
@@ -70,8 +72,8 @@ Session::~Session() {
 }
 
 net::Awaitable<void> Session::run() {
-  const auto address = client_.address.to_string();
-  log_.debug("session_start", {{"client_ip", address}, {"port", client_.port}, {"listener", listener_->name}});
+  log_.debug("session_start",
+             {{"client_ip", client_.address.to_string()}, {"port", client_.port}, {"listener", listener_->name}});
   bool broken = false;
   try {
     co_await converse();
@@ -96,7 +98,7 @@ net::Awaitable<void> Session::run() {
   transaction_.reset();
   stream_.close();
   const auto seconds = std::chrono::duration<double>(core::Steady::now() - started_).count();
-  log_.info("session_end", {{"client_ip", address},
+  log_.info("session_end", {{"client_ip", client_.address.to_string()},
                             {"helo", client_.helo},
                             {"tls", client_.tls ? client_.tls->to_string() : std::string()},
                             {"client_certificate", client_.tls ? client_.tls->client_certificate : std::string()},
@@ -135,10 +137,70 @@ net::Awaitable<void> Session::converse() {
 
 // Up to and with the banner.
 net::Awaitable<bool> Session::open() {
+  if (listener_->proxy != net::ProxyMode::off) {
+    if (!co_await read_proxy_header() || !co_await be_counted()) co_return false;
+  }
+  auto welcome = services_.handler.welcome(client_);
+  visit_ = std::move(welcome.visit);
+  client_.visit = visit_.get();
   if (listener_->tls == TlsMode::implicit && !co_await handshake()) co_return false;
-  if (settings_->reject_early_talkers && !co_await wait_for_silence()) co_return false;
+  if (welcome.refusal) {
+    why_ = "access";
+    Say last{std::move(*welcome.refusal), true};
+    co_await part(std::move(last));
+    co_return false;
+  }
+  const bool must_be_silent = settings_->reject_early_talkers && !welcome.may_talk_early;
+  if (must_be_silent && !co_await wait_for_silence()) co_return false;
   queue(conversation_.dialogue().banner());
   co_return true;
+}
+
+// The header comes before everything, TLS included. Who sends something else, or nothing in time, is dropped without a
+// word (OP-07).
+net::Awaitable<bool> Session::read_proxy_header() {
+  const auto deadline = core::Deadline::after(settings_->proxy_timeout);
+  std::string_view fault;
+  while (fault.empty()) {
+    const auto parsed = net::parse_proxy_header(stream_.buffered(), listener_->proxy);
+    if (const auto* header = std::get_if<net::ProxyHeader>(&parsed)) {
+      stream_.consume(header->size);
+      stream_.set_buffer_limit(kIdleBuffer);
+      const auto proxy = client_.address.to_string();
+      if (!header->local) {
+        client_.address = header->source;
+        client_.port = header->source_port;
+        client_.local_address = header->destination;
+        client_.local_port = header->destination_port;
+      }
+      log_.debug("proxied", {{"client_ip", client_.address.to_string()}, {"proxy", proxy}, {"local", header->local}});
+      co_return true;
+    }
+    if (const auto* wrong = std::get_if<net::ProxyFault>(&parsed)) {
+      fault = wrong->what;
+      break;
+    }
+    // No more than the header's own octets: a handshake may stand behind it.
+    stream_.set_buffer_limit(stream_.buffered().size() + std::get<net::ProxyNeedsMore>(parsed).octets);
+    const auto got = co_await stream_.fill(deadline);
+    if (!got) fault = got.error() == core::Error(core::Errc::timed_out) ? "no PROXY header in time" : why(got.error());
+  }
+  services_.metrics.add(core::Counter::proxy_headers_bad);
+  log_.warn("proxy_header_bad",
+            {{"proxy", client_.address.to_string()}, {"listener", listener_->name}, {"error", fault}});
+  why_ = "proxy";
+  co_return false;
+}
+
+// interface.md §6.13, for a client that was not known when the connection was accepted.
+net::Awaitable<bool> Session::be_counted() {
+  if (slot_.name(client_.address, settings_->connections_per_ip)) co_return true;
+  services_.metrics.add(core::Counter::connections_refused);
+  why_ = "connections";
+  if (listener_->tls == TlsMode::implicit) co_return false;  // it could not read us
+  Say last = conversation_.dialogue().farewell(421, {4, 7, 0}, "Too many connections from your address", "connections");
+  co_await part(std::move(last));
+  co_return false;
 }
 
 // SM-07: who speaks before the banner is no mail server.
@@ -154,6 +216,8 @@ net::Awaitable<bool> Session::wait_for_silence() {
   }
   if (!early) early = stream_.readable() && !stream_.peer_gone();
   if (!early) co_return true;
+  services_.metrics.add(core::Counter::early_talkers);
+  log_.info("early_talker", {{"client_ip", client_.address.to_string()}});
   why_ = "early-talker";
   Say last = conversation_.dialogue().out_of_turn("before the banner", "early-talker");
   co_await part(std::move(last));
@@ -267,16 +331,21 @@ net::Awaitable<bool> Session::await_input() {
     large_ = !command;
     stream_.set_buffer_limit(large_ ? kDataBuffer : kIdleBuffer);
   }
-  // RFC 5321 §4.5.3.2.7: a command has so long in all; message octets each time.
-  if (command && !command_deadline_) command_deadline_ = core::Deadline::after(settings_->command_timeout);
-  const auto deadline = command ? *command_deadline_ : core::Deadline::after(settings_->data_timeout);
+  const auto deadline = command ? command_deadline() : data_deadline();
   state_ = command ? State::command : State::data;
   waiting_ = command;
+  reading_ = true;
+  hurried_ = false;
   const auto got = co_await stream_.fill(deadline);
-  waiting_ = false;
-  if (receipt_) sign_receipt(got);
+  waiting_ = reading_ = false;
+  if (receipt_ && (got || !hurried_)) sign_receipt(got);
+  if (got && data_deadline_) {
+    const auto credit = core::Milliseconds(*got * 1000 / settings_->stress_data_rate);
+    data_deadline_ = core::Deadline::at(data_deadline_->time() + credit).within(settings_->stress_timeout);
+  }
   if (got) co_return true;
   if (command && stopping_) co_return true;
+  if (hurried_) co_return true;  // and waits again, for less time
   why_ = why(got.error());
   // TL-08: a connection that ends, however it ends, is never the end of a message.
   transaction_.reset();
@@ -285,6 +354,30 @@ net::Awaitable<bool> Session::await_input() {
     co_await part(std::move(last));
   }
   co_return false;
+}
+
+// RFC 5321 §4.5.3.2.7: a command has so long in all. Under stress it is little (RS-01).
+core::Deadline Session::command_deadline() {
+  data_deadline_.reset();
+  if (!command_deadline_) {
+    const bool stressed = services_.stress.on();
+    const auto time =
+        stressed ? std::min(settings_->stress_timeout, settings_->command_timeout) : settings_->command_timeout;
+    command_deadline_ = core::Deadline::after(time);
+  }
+  return *command_deadline_;
+}
+
+// Message octets have so long each time. Under stress each octet buys a little time, but never more than there is for a
+// command: slower than stress_data_rate means running out of it (RS-01).
+core::Deadline Session::data_deadline() {
+  const auto usual = core::Deadline::after(settings_->data_timeout);
+  if (!services_.stress.on()) {
+    data_deadline_.reset();
+    return usual;
+  }
+  if (!data_deadline_) data_deadline_ = core::Deadline::after(settings_->stress_timeout);
+  return data_deadline_->bounded_by(usual);
 }
 
 // promise.md C.5: a command that was sent after our 250 was acknowledged says that the client has it.
@@ -368,6 +461,13 @@ void Session::stop() {
 void Session::abort() {
   stop();
   stream_.abort();
+}
+
+void Session::hurry() {
+  if (command_deadline_) command_deadline_ = command_deadline_->within(settings_->stress_timeout);
+  if (!reading_) return;
+  hurried_ = true;
+  stream_.cancel();
 }
 
 SessionInfo Session::info() const {

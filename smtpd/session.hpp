@@ -11,14 +11,18 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/log.hpp"
 #include "core/metrics.hpp"
 #include "forwarder/handler.hpp"
+#include "net/proxy_header.hpp"
 #include "net/signal.hpp"
 #include "net/stream.hpp"
+#include "smtpd/connection_table.hpp"
 #include "smtpd/conversation.hpp"
 #include "smtpd/settings.hpp"
+#include "smtpd/stress.hpp"
 
 namespace smtpd {
 
@@ -27,6 +31,9 @@ struct Listener {
   std::string name;
   TlsMode tls = TlsMode::none;
   std::shared_ptr<const net::TlsServer> server;  // null: Settings::tls
+  // Anything but off: every connection comes from one of the proxies and begins with a PROXY header.
+  net::ProxyMode proxy = net::ProxyMode::off;
+  std::vector<core::Prefix> proxies = {};
 };
 
 // What all sessions of a shard share; outlives them.
@@ -34,6 +41,7 @@ struct Services {
   forwarder::Handler& handler;
   core::Metrics& metrics;
   core::Log log;
+  const Stress& stress;
 };
 
 // For `onward status`.
@@ -54,6 +62,7 @@ class Session final : private forwarder::ClientProbe {
     net::Socket socket;
     std::shared_ptr<const Listener> listener;
     std::string id;
+    ConnectionTable::Slot slot;
   };
   // `services` must outlive the session.
   Session(Visitor visitor, std::shared_ptr<const Settings> settings, Services& services);
@@ -67,6 +76,8 @@ class Session final : private forwarder::ClientProbe {
   void stop();
   // Breaks the connection. run() ends as soon as the Handler lets go.
   void abort();
+  // Stress has begun: whoever is waited for has little time left.
+  void hurry();
   SessionInfo info() const;
   const std::string& id() const { return client_.session_id; }
 
@@ -75,6 +86,8 @@ class Session final : private forwarder::ClientProbe {
 
   net::Awaitable<void> converse();
   net::Awaitable<bool> open();
+  net::Awaitable<bool> read_proxy_header();
+  net::Awaitable<bool> be_counted();
   net::Awaitable<bool> wait_for_silence();
   net::Awaitable<bool> handshake();
   // All of these: false when the session is over.
@@ -91,6 +104,9 @@ class Session final : private forwarder::ClientProbe {
   // The last words: 421 or 554, then the end.
   net::Awaitable<void> part(Say say);
 
+  core::Deadline command_deadline();
+  core::Deadline data_deadline();
+
   bool gone() override;
   void queue(const mail::Reply& reply);
   void account(const Say& say);
@@ -101,6 +117,8 @@ class Session final : private forwarder::ClientProbe {
   Services& services_;
   net::Stream stream_;
   core::Log log_;
+  ConnectionTable::Slot slot_;
+  std::unique_ptr<forwarder::Visit> visit_;
   forwarder::Client client_;  // before transaction_, which refers to it
   Conversation conversation_;
   std::unique_ptr<forwarder::Transaction> transaction_;
@@ -112,11 +130,14 @@ class Session final : private forwarder::ClientProbe {
   core::Steady::time_point pending_since_;
   core::Steady::time_point started_ = core::Steady::now();
   std::optional<core::Deadline> command_deadline_;  // of the command that is coming in (RS-01)
+  std::optional<core::Deadline> data_deadline_;     // under stress: of the message that is coming in
   std::string_view why_ = "quit";                   // how the session ended, for the log
   unsigned transactions_ = 0;
   State state_ = State::greeting;
   bool stopping_ = false;
   bool waiting_ = false;  // for a command: stop() may break the read
+  bool reading_ = false;  // a command or data: hurry() may break the read
+  bool hurried_ = false;  // and did
   bool large_ = false;    // the stream's buffer is
 };
 

@@ -25,6 +25,10 @@ struct Settings {
   core::Milliseconds data_timeout{180'000};  // per read inside DATA/BDAT
   core::Milliseconds tls_timeout{30'000};    // handshake
   core::Milliseconds write_timeout{300'000};
+  core::Milliseconds proxy_timeout{5'000};  // for the PROXY header (OP-07)
+  // Under stress (smtpd/stress.hpp; Postfix's values): for a command, and for message data beside their rate (RS-01).
+  core::Milliseconds stress_timeout{10'000};
+  unsigned stress_data_rate = 500;  // octets a second
 
   bool reject_early_talkers = true;
   core::Milliseconds early_talker_delay{0};

@@ -1,8 +1,10 @@
 """Incoming mail is authenticated as it passes: real DNS (nsd), messages signed and sealed by dkimpy, clients told apart by
 their addresses. What is refused never reaches the next hop; what passes carries our results and our ARC set."""
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import tempfile
 import time
 import unittest
@@ -13,6 +15,7 @@ import dnslib
 from lib import keys, opendkim, postfix
 from lib.case import Case, added_fields, main, message
 from lib.client import Client
+from lib.wait import wait_until
 
 GOOD, STRANGER = "127.0.0.2", "127.0.0.9"
 ON = {"policy": {"spf": "dmarc", "dmarc": "enforce", "require_auth": "spf-or-dkim", "forecast": "warn"}, "arc": {"seal": True}}
@@ -149,6 +152,10 @@ class Authentication(Case):
 
     # --- what is refused
 
+    def sightings(self):
+        with contextlib.closing(sqlite3.connect(f"file:{self.daemon.path('state/activity.db')}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT policy_domain, author, client_ip, disposition, dkim, spf, envelope_from, count FROM dmarc").fetchall()
+
     def test_dmarc(self):
         self.serve()
         reply = self.send("ann@author.test", mail_from("ann@author.test"))
@@ -162,6 +169,9 @@ class Authentication(Case):
         self.assertEqual(self.behind.accepted, [])
         log = self.daemon.wait_log(event="recipient", status="rejected")[0]
         self.assertEqual((log["spf"], log["dkim"], log["dmarc"]), ("fail", "none", "fail"))
+        # For the aggregate reports to come: collected by the domain whose policy it is.
+        wait_until(lambda: ("author.test", "author.test", "127.0.0.3", "reject", "fail", "fail", "list.test", 1) in
+                   self.sightings(), "a row of what was seen")
 
     def test_quarantine(self):
         self.serve()

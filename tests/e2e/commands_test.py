@@ -51,9 +51,9 @@ class Commands(Case):
     def test_later_stages_are_errors(self):
         """§6.28: a key this stage does not implement is an error when it is written."""
         onward = self.onward(start=False)
-        onward.settings["delivery"]["tls_fallback"] = "remembered"
+        onward.settings["metrics"]["listen"] = "127.0.0.1:9254"
         onward.write_config()
-        self.fails(onward.run("check"), 1, "tls_fallback")
+        self.fails(onward.run("check"), 1, "metrics.listen")
 
     def test_no_configuration(self):
         onward = self.onward(start=False)
@@ -132,6 +132,18 @@ class Commands(Case):
         onward = self.onward(upstream=self.upstream())
         result = onward.run("serve")
         self.assertIn(result.returncode, (1, 75), result)
+
+    def test_nothing_is_left_to_give_up(self):
+        """OP-08: no root, no capability, no new privileges, and a filter of system calls, in each thread."""
+        onward = self.onward(upstream=self.upstream())
+        tasks = f"/proc/{onward.process.pid}/task"
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/status", encoding="ascii") as f:
+                status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+            self.assertNotIn("0", status["Uid"].split())
+            self.assertNotIn("0", status["Gid"].split())
+            self.assertEqual([int(status[c], 16) for c in ("CapInh", "CapPrm", "CapEff", "CapAmb")], [0] * 4)
+            self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
 
     def test_admin_socket(self):
         """OP-04: 0600; junk does not disturb it."""

@@ -95,6 +95,24 @@ class Shield(OwnedCase):
         self.assertEqual((len(self.inbox.accepted), len(self.corp.accepted)), (1, 1))
         self.assertEqual(len(self.corp.attempts), 3)
 
+    def test_a_repetition_of_what_was_half_delivered(self):
+        """The second transaction has a row for the copy that the first one delivered: it ends with the others."""
+        answer = threading.Event()
+        self.corp.plan["dot"] = [Until(answer), "550 5.7.1 no"]
+        self.serve()
+        content = message(sender=SENDER)
+        client = self.begin(content, "team@fwd.test", SENDER)
+        wait_until(lambda: "2XX" in [e["state"] for e in self.ask("ledger", "list")], "remembered while the other is late")
+        self.daemon.process.kill()
+        self.daemon.process.wait()
+        client.close()
+        answer.set()
+        self.daemon.start()
+        self.assertReply(self.send("team@fwd.test", SENDER, content), 250)
+        self.origin.wait_accepted(1)
+        self.wait_queue(0)
+        self.assertEqual((len(self.inbox.accepted), len(self.corp.accepted)), (1, 0))
+
     def test_later_before_the_dot_does_not_hold_the_others_back(self):
         self.corp.plan["rcpt"] = Turns("451 4.2.0 later", "250 2.1.5 ok")
         self.serve()

@@ -6,7 +6,7 @@ from .case import Case, message
 from .wait import wait_until
 
 ZONE = """
-origin.test. TXT "v=spf1 ip4:127.0.0.1 -all"
+origin.test. TXT "v=spf1 ip4:127.0.0.0/8 -all"
 origin.test. A 127.0.0.1
 stranger.test. A 127.0.0.1
 """

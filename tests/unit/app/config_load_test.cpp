@@ -104,6 +104,27 @@ TEST(LoadConfig, a_whole_configuration) {
   EXPECT_EQ(f.routes->resolve(mail::ForwardPath{{"abuse", "srs.example"}}, {}).rule, "postmaster");
 }
 
+TEST(LoadConfig, access_rules_and_their_databases) {
+  Scene s;
+  s.sections = "[access]\nrules = [{match = \"192.0.2.0/24\", action = \"block\"}]\n";
+  const auto config = s.config();
+  ASSERT_NE(config, nullptr);
+  ASSERT_NE(config->forwarding.access, nullptr);
+  EXPECT_TRUE(config->forwarding.access->find(*core::IpAddress::parse("192.0.2.1")).blocked());
+  s.sections =
+      "[access]\nrules = [{match = \"192.0.2.0/24\", action = \"block\"},\n"
+      "{match = \"country:XX\", action = \"block\"}, {match = \"AS1\", action = \"allow\"}]\n";
+  EXPECT_THAT(s.mistakes(), HasSubstr("access.rules: country:XX needs a database; name one in access.geoip.country"));
+  EXPECT_THAT(s.mistakes(), HasSubstr("access.rules: AS1 needs a database; name one in access.geoip.asn"));
+  s.folder.write("text.mmdb", "no database");
+  s.sections =
+      "[access]\nrules = [{match = \"country:XX\", action = \"block\"}]\ngeoip = {country = \"text.mmdb\", asn = "
+      "\"none.mmdb\"}\n";
+  EXPECT_THAT(s.mistakes(), HasSubstr("access.geoip.country: "));
+  EXPECT_THAT(s.mistakes(), HasSubstr("text.mmdb is no MMDB file"));
+  EXPECT_THAT(s.mistakes(), HasSubstr("none.mmdb: No such file or directory; name a file in MMDB format"));
+}
+
 TEST(LoadConfig, a_missing_file) {
   const auto result = load_config("/nonexistent/onward.toml", {});
   EXPECT_THAT(

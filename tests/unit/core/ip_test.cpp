@@ -36,6 +36,12 @@ TEST(IpAddress, mapped) {
   EXPECT_NE(ip("::ffff:192.0.2.1"), ip("192.0.2.1"));
 }
 
+TEST(IpAddress, reversed_labels) {
+  EXPECT_EQ(IpAddress::parse("192.0.2.99")->to_reversed_labels(), "99.2.0.192");
+  EXPECT_EQ(IpAddress::parse("2001:db8:1:2:3:4:567:89ab")->to_reversed_labels(),
+            "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2");
+}
+
 TEST(Threats, UP_13_private_addresses) {
   for (const auto* text : {"0.0.0.0",
                            "10.1.2.3",

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "queue/activity_table.hpp"
 #include "queue/sqlite.hpp"
 #include "queue/store.hpp"
 #include "support.hpp"
@@ -249,6 +250,31 @@ TEST_F(ActivityTest, ManyThreadsAtOnce) {
   for (int i = 0; i < 20; ++i) find({.most = 10});
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(find({.most = 10'000}).size(), 2000U - log->dropped());
+}
+
+TEST_F(ActivityTest, dmarc_sightings_of_a_day_are_counted_by_kind_and_go_out_with_age) {
+  open();
+  DmarcSighting seen;
+  seen.time = kNow;
+  seen.policy_domain = "author.example";
+  seen.author = "news.author.example";
+  seen.client_ip = "192.0.2.1";
+  seen.disposition = "reject";
+  seen.dkim = seen.spf = "fail";
+  seen.record = "v=DMARC1; p=reject";
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(log->record(seen));
+  seen.time += kDay;
+  ASSERT_TRUE(log->record(seen));
+  seen.client_ip = "192.0.2.2";
+  ASSERT_TRUE(log->record(seen));
+  log->close();
+  sqlite::Connection db(settings.path, sqlite::Access::read_write, "");
+  EXPECT_EQ(db.integer("SELECT count(*) FROM dmarc"), 3);
+  EXPECT_EQ(db.integer(fmt::format("SELECT count FROM dmarc WHERE day = {}", kNow / kDay)), 3);
+  EXPECT_EQ(db.integer("SELECT sum(count) FROM dmarc WHERE policy_domain = 'AUTHOR.example'"), 5);
+  ActivityWriter writer(db);
+  EXPECT_FALSE(writer.prune(kNow + kDay));
+  EXPECT_EQ(db.integer("SELECT count(*) FROM dmarc"), 2);
 }
 
 }  // namespace

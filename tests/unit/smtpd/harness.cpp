@@ -231,7 +231,7 @@ Harness::Harness(Settings settings) {
   acceptor_.listen();
   port_ = acceptor_.local_endpoint().port();
   const core::Log log(lines, core::LogFormat::json, core::LogLevel::debug);
-  Server::Parts parts{io_.get_executor(), handler, table, memory, metrics, log, random};
+  Server::Parts parts{io_.get_executor(), handler, table, memory, metrics, log, random, stress};
   server_ = std::make_unique<Server>(std::move(parts), std::make_shared<const Settings>(std::move(settings)));
   asio::co_spawn(io_, accept_all(), asio::detached);
   thread_ = std::thread([this] { io_.run(); });

@@ -146,6 +146,7 @@ class Harness {
 
   FakeHandler handler;
   ConnectionTable table;
+  Stress stress;
   core::Budget memory{1 << 20};
   core::Metrics metrics;
   LogLines lines;
