@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kMagic = "onward-mta-sts 1";
 constexpr std::size_t kMaxFile = kMaxStsPolicy + 1024;
+constexpr std::uint64_t kLatest = 4'000'000'000;  // seconds; the wall clock counts nanoseconds and ends in 2262
 // Has no dot, so that no domain with a policy is called like that.
 constexpr std::string_view kNewFile = "new-file";
 
@@ -81,7 +82,7 @@ std::optional<std::pair<std::string, StsEntry>> read_sts_entry(std::string_view 
   if (!domain || !id || !fetched || line("") != "" || !is_file_name(*domain)) return std::nullopt;
   const auto at = core::parse_number(*fetched);
   auto policy = parse_sts_policy(text);
-  if (!at || *at > 100'000'000'000 || !policy) return std::nullopt;
+  if (!at || *at > kLatest || !policy) return std::nullopt;
   StsEntry entry;
   entry.id = *id;
   entry.fetched = core::Wall::time_point(core::Seconds(*at));

@@ -111,6 +111,12 @@ TEST(StsStore, files_that_are_none) {
   ASSERT_TRUE(read_sts_entry(good));
   for (std::size_t cut = 0; cut + 60 < good.size(); ++cut) EXPECT_FALSE(read_sts_entry(good.substr(0, cut))) << cut;
   EXPECT_FALSE(read_sts_entry(write_sts_entry("../x", entry(core::Seconds(86'400)))));
+  const std::string policy = "version: STSv1\nmode: testing\nmx: a.test\nmax_age: 1\n";
+  const auto fetched = [&](const std::string& at) {
+    return read_sts_entry("onward-mta-sts 1\ndomain: inbox.test\nid: id1\nfetched: " + at + "\n\n" + policy);
+  };
+  EXPECT_TRUE(fetched("4000000000"));
+  EXPECT_FALSE(fetched("4000000001")) << "no time that the clock cannot show";
 }
 
 }  // namespace
