@@ -6,8 +6,10 @@
 #include <exception>
 #include <functional>
 
+#include "app/cli_docs.hpp"
 #include "app/commands.hpp"
 #include "core/failpoint.hpp"
+#include "core/ip.hpp"
 
 namespace app {
 namespace {
@@ -16,6 +18,65 @@ namespace {
 void add_common(CLI::App& command, GlobalOptions& global) {
   command.add_option("-c,--config", global.config, "configuration file")->capture_default_str();
   command.add_flag("--json", global.json, "print JSON");
+}
+
+// CLI11's checks say what is wrong before anything is done.
+std::string is_ip_address(const std::string& text) {
+  return core::IpAddress::parse(text) ? std::string() : "\"" + text + "\" is no IP address";
+}
+
+void add_dns(CLI::App& dns, GlobalOptions& global, DnsOptions& options, std::function<int()>& action) {
+  dns.require_subcommand(1);
+  auto* records = dns.add_subcommand("records", "what to publish, as zone-file lines");
+  auto* check = dns.add_subcommand("check", "compare what is published with what must be there");
+  for (auto* sub : {records, check}) {
+    add_common(*sub, global);
+    sub->add_option("DOMAIN", options.domain, "a forwarded domain, or one of our own names");
+    sub->add_option("--address", options.addresses, "a public address of this machine, when it is behind NAT")
+        ->check(is_ip_address, "IP");
+  }
+  records->add_option("--format", options.format, "zone, json or cloudflare (for its API)")
+      ->check(CLI::IsMember({"zone", "json", "cloudflare"}))
+      ->capture_default_str();
+  check->add_flag("--all", options.all, "our own names and every forwarded domain")->excludes("DOMAIN");
+  records->callback([&] { action = [&] { return cmd_dns_records(global, options); }; });
+  check->callback([&] { action = [&] { return cmd_dns_check(global, options); }; });
+}
+
+void add_setup(CLI::App& setup, GlobalOptions& global, SetupOptions& options, std::function<int()>& action) {
+  setup.add_option("--hostname", options.hostname, "name of this machine in DNS");
+  setup.add_option("--domain", options.domain, "the first domain to forward");
+  setup.add_option("--local-part", options.local_part, "what to forward, left of the @; * for all, the default");
+  setup.add_option("--to", options.to, "where its mail goes");
+  setup.add_option("--postmaster", options.postmaster, "where postmaster's mail goes; default: as --to");
+  setup.add_option("--srs-domain", options.srs_domain, "domain of rewritten senders; default: the host name");
+  setup.add_option("--listen", options.listen, "address and port; default: [::]:25");
+  setup.add_option("--certificate", options.certificate, "PEM file, with --key");
+  setup.add_option("--key", options.key, "PEM file");
+  setup.add_option("--user", options.user, "account to run as; default: onward");
+  setup.add_option("--address", options.addresses, "a public address of this machine, when it is behind NAT")
+      ->check(is_ip_address, "IP");
+  setup.callback([&] { action = [&] { return cmd_setup(global, options); }; });
+}
+
+void add_import(CLI::App& import, GlobalOptions& global, ImportOptions& options, std::function<int()>& action) {
+  import.require_subcommand(1);
+  const auto kind = [&](const char* name, const char* help) {
+    auto* sub = import.add_subcommand(name, help);
+    add_common(*sub, global);
+    sub->add_option("FILE", options.files)->required();
+    sub->add_option("--domain", options.domain, "the domain of entries that name none");
+    sub->add_option("--out", options.out, "folder to write the domain files into; without it they are printed");
+    sub->callback([&action, &global, &options, name] {
+      options.system = name;
+      action = [&global, &options] { return cmd_import(global, options); };
+    });
+    return sub;
+  };
+  kind("postfix", "virtual, alias and regexp tables")
+      ->add_option("--origin", options.origin, "the domain of destinations that have none (myorigin)");
+  kind("csv", "columns address, to; with or without a header");
+  kind("cloudflare", "the list of rules as Cloudflare's API gives it");
 }
 
 }  // namespace
@@ -37,11 +98,25 @@ int run_command_line(int argc, const char* const* argv) {
     command(cli, name, help)->callback([&action, &global, run] { action = [&global, run] { return run(global); }; });
   };
   plain("serve", "run in the foreground; SIGHUP reloads, SIGTERM drains and stops", cmd_serve);
-  plain("check", "check configuration, keys, certificates, rules and their [[expect]]", cmd_check);
-  plain("status", "what the daemon is doing", cmd_status);
   plain("reload", "make the daemon read its configuration again", cmd_reload);
   plain("drain", "finish what is under way, take nothing new, stop", cmd_drain);
   plain("stop", "the same as drain", cmd_stop);
+
+  CheckOptions check;
+  auto* check_command = command(cli, "check", "check configuration, keys, certificates, rules and their [[expect]]");
+  check_command->add_option("--diff", check.against, "what a reload would change: against the running daemon, or FILE")
+      ->expected(0, 1)
+      ->type_name("FILE");
+  check_command->callback([&, check_command] {
+    check.diff = check_command->count("--diff") > 0;
+    action = [&] { return cmd_check(global, check); };
+  });
+
+  StatusOptions status;
+  auto* status_command = command(cli, "status", "what the daemon is doing");
+  status_command->add_flag("--watch", status.watch, "again and again, in place; Ctrl-C ends it");
+  status_command->add_option("--interval", status.interval, "between two looks of --watch")->capture_default_str();
+  status_command->callback([&] { action = [&] { return cmd_status(global, status); }; });
 
   plain("recover", "check and repair state_dir after damage, saying what was lost", cmd_recover);
 
@@ -208,10 +283,32 @@ int run_command_line(int argc, const char* const* argv) {
   keygen_command->add_option("--out", keygen.out, "key file; default SELECTOR.DOMAIN.pem here");
   keygen_command->callback([&] { action = [&] { return cmd_dkim_keygen(global, keygen); }; });
 
+  DnsOptions dns;
+  add_dns(*command(cli, "dns", "the records others need to find us and to believe us"), global, dns, action);
+
+  SetupOptions setup;
+  add_setup(*command(cli, "setup", "from nothing to a checked configuration and the DNS records to publish"), global,
+            setup, action);
+
+  ImportOptions import;
+  add_import(*command(cli, "import", "rules of other systems as domain files"), global, import, action);
+
+  std::string page;
+  auto* docs = cli.add_subcommand("docs", "print a page that is made from the code")->group("");
+  docs->add_option("PAGE", page)->required()->check(CLI::IsMember({"metrics", "man", "bash"}));
+  docs->callback([&] {
+    action = [&] {
+      if (page == "metrics") return cmd_docs(page);
+      std::fputs((page == "man" ? cli_man_page(cli) : cli_bash_completion(cli)).c_str(), stdout);
+      return kExitOk;
+    };
+  });
+
   bool list_failpoints = false;
   if (!core::failpoints().empty()) {
     cli.add_flag("--list-failpoints", list_failpoints, "the kill points that are compiled in, for tests")
-        ->trigger_on_parse();
+        ->trigger_on_parse()
+        ->group("");
     cli.get_option("--list-failpoints")->each([](const std::string&) {
       for (const auto& point : core::failpoints()) {
         std::printf("K%-3u %-28s %s\n", point.number, std::string(point.name).c_str(),

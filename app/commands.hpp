@@ -19,6 +19,11 @@ struct GlobalOptions {
   bool json = false;                               // --json
 };
 
+struct CheckOptions {
+  bool diff = false;
+  std::string against;  // --diff FILE; "" : the running daemon
+};
+
 struct RouteOptions {
   std::string address;
   std::string from;  // --from; "" : not given ("<>" is the null sender)
@@ -58,14 +63,44 @@ struct TryOptions {
   std::string file;  // the message; "-": standard input
 };
 
+struct DnsOptions {
+  std::string domain;  // "" : our own names
+  bool all = false;
+  std::string format = "zone";         // records: or json, cloudflare
+  std::vector<std::string> addresses;  // our public ones, behind NAT
+};
+
+struct SetupOptions {  // "" : to be asked, or the default
+  std::string hostname, domain, local_part, to, postmaster, srs_domain, listen, certificate, key, user;
+  std::vector<std::string> addresses;  // our public ones, behind NAT
+};
+
+struct StatusOptions {
+  bool watch = false;
+  std::string interval = "2s";
+};
+
+struct ImportOptions {
+  std::string system;  // "postfix", "csv", "cloudflare"
+  std::vector<std::string> files;
+  std::string domain, origin;  // of what names none
+  std::string out;             // folder; "" : print
+};
+
 int cmd_serve(const GlobalOptions& global);
-int cmd_check(const GlobalOptions& global);
+int cmd_check(const GlobalOptions& global, const CheckOptions& options);
 int cmd_route(const GlobalOptions& global, const RouteOptions& options);
 int cmd_try(const GlobalOptions& global, const TryOptions& options);
 int cmd_auth(const GlobalOptions& global, const AuthOptions& options);
 int cmd_srs_encode(const GlobalOptions& global, const std::string& address);
 int cmd_srs_decode(const GlobalOptions& global, const std::string& address);
 int cmd_dkim_keygen(const GlobalOptions& global, const KeygenOptions& options);
+int cmd_dns_records(const GlobalOptions& global, const DnsOptions& options);
+int cmd_dns_check(const GlobalOptions& global, const DnsOptions& options);
+int cmd_setup(const GlobalOptions& global, const SetupOptions& options);
+int cmd_import(const GlobalOptions& global, const ImportOptions& options);
+// What is generated out of the code, for docs/ and packages: "metrics". Hidden; for developers.
+int cmd_docs(const std::string& page);
 int cmd_queue_list(const GlobalOptions& global, const QueueFilter& filter);
 int cmd_queue_show(const GlobalOptions& global, const QueueFilter& filter);
 // retry, hold, release, fail, delete
@@ -79,7 +114,7 @@ int cmd_ledger(const GlobalOptions& global, const std::string& fingerprint, std:
 // show, send; domain "": all
 int cmd_tlsrpt(const GlobalOptions& global, const std::string& verb, const std::string& domain);
 int cmd_recover(const GlobalOptions& global);
-int cmd_status(const GlobalOptions& global);
+int cmd_status(const GlobalOptions& global, const StatusOptions& options);
 int cmd_reload(const GlobalOptions& global);
 int cmd_drain(const GlobalOptions& global);
 int cmd_stop(const GlobalOptions& global);

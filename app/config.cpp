@@ -11,6 +11,7 @@
 
 #include "app/config_files.hpp"
 #include "app/config_text.hpp"
+#include "core/digest.hpp"
 #include "core/text.hpp"
 #include "policy/alias_table.hpp"
 #include "policy/rule_syntax.hpp"
@@ -53,6 +54,9 @@ class Loader {
   }
   void error_at(const std::string& where, std::string key, std::string message);
   const std::string& note(std::string path) { return read_again_.emplace_back(std::move(path)); }
+  void remember(const std::string& path, std::string_view content) {
+    config_->sources.push_back({ConfigSource::Kind::opaque, path, std::string(core::as_text(core::sha256(content)))});
+  }
 
   std::string path_;
   LoadOptions options_;
@@ -87,6 +91,7 @@ void Loader::load_main() {
   }
   main_ = parse_main(*text, path_, report_);
   config_ = std::make_shared<Config>(std::move(main_.config));
+  config_->sources.push_back({ConfigSource::Kind::settings, path_, *text});
   config_->state_dir = path_beside(path_, config_->state_dir);
   config_->admin_socket = path_beside(path_, config_->admin_socket);
   const auto account = find_account(config_->user);
@@ -126,6 +131,7 @@ void Loader::load_domain(const std::string& file) {
   auto text = read_file(note(file), kMaxConfigFile);
   if (text) {
     domains_.push_back(parse_domain(*text, file, report_));
+    config_->sources.push_back({ConfigSource::Kind::domain, file, std::move(*text)});
   } else {
     error(file, 0, "", text.error().text);
     domains_.emplace_back();
@@ -142,6 +148,7 @@ void Loader::load_aliases(policy::Routes::Builder& builder, std::size_t index, c
     domains_broken_ = true;
     return;
   }
+  remember(path, *text);
   builder.add_aliases(index, std::move(*text), path);
 }
 
@@ -224,6 +231,7 @@ std::vector<core::Secret> Loader::load_secrets(const Text& file, std::string_vie
     error(path_, file.line, std::string(key), content.error().text);
     return {};
   }
+  remember(path, content->view());
   auto secrets = srs::parse_secrets(content->view());
   if (secrets.empty())
     error(path_, file.line, std::string(key), path + ": is empty; write one secret a line, the newest first");
@@ -263,6 +271,7 @@ std::vector<std::shared_ptr<const auth::Signer>> Loader::make_signers(const std:
       error(file, text.file.line, key + ".file", pem.error().text);
       continue;
     }
+    remember(path, pem->view());
     auto parsed = auth::SigningKey::parse(pem->view());
     if (!parsed) {
       error(file, text.file.line, key + ".file", fmt::format("{}: {}", path, parsed.error().text));
@@ -403,6 +412,9 @@ void Loader::load_tls() {
     pair.key = note(path_beside(path_, pair.key));
     config_->tls_files.push_back(pair.certificate);
     config_->tls_files.push_back(pair.key);
+    for (const auto& path : {pair.certificate, pair.key}) {
+      if (const auto pem = read_file(path, kMaxConfigFile)) remember(path, *pem);
+    }
     struct stat st{};
     if (::stat(pair.key.c_str(), &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
       report_.warnings.push_back({path_, main_.tls.line, "tls.key", pair.key + ": anybody may read it; chmod o-rwx"});

@@ -46,6 +46,13 @@ struct LogConfig {
   core::Milliseconds activity{std::chrono::hours(24 * 30)};  // how long `onward log` can look back
 };
 
+// A file that the configuration was made of, for app/config_diff.
+struct ConfigSource {
+  enum class Kind { settings, domain, opaque } kind = Kind::opaque;
+  std::string path;
+  std::string content;  // the TOML text; of opaque ones (keys, certificates, tables) a digest
+};
+
 // Budgets of the whole process; limits of one session or message are in smtpd::Settings and forwarder::Config.
 struct Limits {
   std::uint64_t memory = 512ULL << 20;  // octets of message data in RAM
@@ -57,6 +64,7 @@ struct Limits {
 
 struct Config {
   std::string file;  // onward.toml as it was named
+  std::vector<ConfigSource> sources;
   std::string state_dir = "/var/lib/onward";
   std::string admin_socket = "/run/onward/admin.sock";
   std::string user = "onward";  // to drop to when started as root

@@ -11,16 +11,14 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/use_future.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <future>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
 
+#include "app/config_diff.hpp"
 #include "app/notify.hpp"
 #include "app/sandbox.hpp"
 
@@ -33,10 +31,9 @@ constexpr core::Seconds kDrainTime{60};
 constexpr core::Seconds kAskUnit{2};
 // How often certificate files are looked at.
 constexpr core::Seconds kWatchTime{5};
+static_assert(kWatchTime == RateKeeper::kEvery);
 // How often it is looked at whether a block list's self-test is due.
 constexpr core::Seconds kListsTime{15};
-// Access rules that `onward status` tells of, those with most hits.
-constexpr std::size_t kAccessRulesTold = 100;
 
 // Changes when one of the files is written, replaced or goes.
 std::string state_of(const std::vector<std::string>& files) {
@@ -225,16 +222,16 @@ int Daemon::run() {
     for (const auto& text : errors) fmt::print(stderr, "onward: {}\n", text);
     return 1;
   }
+  // A kernel built without it is no reason to stand still; the operator is told.
   if (const auto given_up = give_up_privileges(); !given_up) {
-    fmt::print(stderr, "onward: {}\n", given_up.error().text);
-    return 1;
+    log_.warn("not_confined", {{"reason", given_up.error().text}});
   }
   transport_.open(*config_);
   int code = 0;
   if (!open_mailroom(code)) return code;
   admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,
                                          [this](nlohmann::json request) { return handle(std::move(request)); });
-  if (!admin_->start(error)) {
+  if (!admin_->start(error) || !open_metrics(error)) {
     fmt::print(stderr, "onward: {}\n", error);
     return 1;
   }
@@ -259,7 +256,9 @@ int Daemon::run() {
   }
   for (const auto& warning : config_->warnings) log_.warn("configuration", {{"warning", warning.to_string()}});
   certificates_seen_ = state_of(config_->tls_files);
+  take_sample();
   watch_certificates();
+  dns_watch_.start(config_);
   watch_lists();
   log_.info("started", {{"version", ONWARD_VERSION},
                         {"shards", units_.size()},
@@ -310,6 +309,7 @@ void Daemon::watch_certificates() {
       log_.info("certificate_changed", {});
       static_cast<void>(reload());
     }
+    take_sample();
     watch_certificates();
   });
 }
@@ -328,6 +328,7 @@ void Daemon::watch_lists() {
 nlohmann::json Daemon::reload() {
   certificates_seen_ = state_of(config_->tls_files);
   notify_systemd("RELOADING=1");
+  configuration_failed_ = true;  // until it has not
   LoadOptions options;
   options.tokens = tokens_.get();
   auto loaded = load_config(config_->file, options);
@@ -355,19 +356,13 @@ nlohmann::json Daemon::reload() {
     notify_systemd("READY=1");
     return answer;
   }
-  for (const auto* key : {"threads", "state_dir", "admin_socket", "user"}) {
-    const std::string name(key);
-    const bool changed = (name == "threads" && fresh->threads != config_->threads) ||
-                         (name == "state_dir" && fresh->state_dir != config_->state_dir) ||
-                         (name == "admin_socket" && fresh->admin_socket != config_->admin_socket) ||
-                         (name == "user" && fresh->user != config_->user);
-    if (changed) answer["warnings"].push_back(name + " changes with the next restart only");
-  }
+  for (const auto& warning : restart_needed(*config_, *fresh)) answer["warnings"].push_back(warning);
   const auto& access = fresh->forwarding.access;
   if (access && config_->forwarding.access) access->inherit_hits(*config_->forwarding.access);
   static_cast<void>(admission_.lists.tell(fresh->forwarding.admission.lists, clock_.steady()));  // forgets the others
   config_ = fresh;
   certificates_seen_ = state_of(config_->tls_files);
+  if (std::string error; !open_metrics(error)) answer["warnings"].push_back(error);
   memory_.set_limit(fresh->limits.memory);
   disk_.set_limit(fresh->limits.spill);
   const auto forwarding = forwarding_of(fresh);
@@ -383,6 +378,7 @@ nlohmann::json Daemon::reload() {
   use_transport(forwarding);
   boost::asio::post(units_.front()->shard.executor(), [unit = units_.front().get()] { unit->pipeline.test_lists(); });
   mailroom_.set_config(*forwarding, fresh->log.activity);
+  dns_watch_.set_config(fresh);
   for (std::size_t i = before; i < doors_.size(); ++i) run_door(*doors_[i]);
   for (auto& door : doors_) {
     if (!door->wanted && std::exchange(door->open, false)) door->listener->stop();
@@ -398,100 +394,6 @@ nlohmann::json Daemon::reload() {
 
 // ---- admin
 
-std::uint64_t Daemon::sum(core::Counter counter) const {
-  std::uint64_t total = metrics_.get(counter);
-  for (const auto& unit : units_) total += unit->shard.metrics().get(counter);
-  return total;
-}
-
-// Access rules with hits, block lists and their health, how many clients and senders are being counted.
-nlohmann::json Daemon::admission_status() {
-  nlohmann::json out;
-  const auto& forwarding = config_->forwarding;
-  const auto now = clock_.steady();
-  out["access"] = nlohmann::json::array();
-  if (forwarding.access) {
-    for (const auto& [rule, hits] : forwarding.access->hits(kAccessRulesTold)) {
-      const bool allows = rule->action == policy::AccessAction::allow;
-      out["access"].push_back({{"match", rule->to_string()}, {"action", allows ? "allow" : "block"}, {"hits", hits}});
-    }
-    for (const auto& database : {forwarding.access->countries(), forwarding.access->networks()}) {
-      if (database) out["geoip"].push_back(database->description());
-    }
-  }
-  out["dnsbl"] = nlohmann::json::array();
-  for (const auto& list : admission_.lists.tell(forwarding.admission.lists, now)) {
-    nlohmann::json one{{"name", list.name},
-                       {"state", std::string(policy::to_string(list.state))},
-                       {"questions", list.questions},
-                       {"listings", list.listings},
-                       {"failures", list.failures}};
-    if (!list.problem.empty()) one["problem"] = list.problem;
-    if (list.tested_ago.count() >= 0) one["tested_s_ago"] = list.tested_ago.count();
-    out["dnsbl"].push_back(std::move(one));
-  }
-  out["rates"] = {{"counted", admission_.rates.in_use(now)}, {"capacity", admission_.rates.capacity()}};
-  return out;
-}
-
-net::Awaitable<nlohmann::json> Daemon::status() {
-  nlohmann::json out;
-  const auto uptime = core::Steady::now() - started_;
-  out["version"] = ONWARD_VERSION;
-  out["uptime_s"] = std::chrono::duration_cast<core::Seconds>(uptime).count();
-  out["sessions"] = connections_.total();
-  out["sessions_limit"] = std::min<std::size_t>(config_->limits.connections, connections_.ceiling());
-  out["stress"] = stress_.on();
-  out["accepted_total"] = sum(core::Counter::messages_accepted);
-  out["forwarded_total"] = sum(core::Counter::messages_forwarded);
-  out["rejected_total"] = sum(core::Counter::messages_rejected);
-  out["deferred_total"] = sum(core::Counter::messages_deferred);
-  out["queued_total"] = sum(core::Counter::messages_queued);
-  out["queue"] = co_await desk_->summary();
-  out["memory_bytes"] = memory_.used();
-  out["memory_limit_bytes"] = memory_.limit();
-  out["spill_bytes"] = disk_.used();
-  out["pressure"] = std::max(memory_.pressure(), disk_.pressure());
-  out["draining"] = shutting_down_;
-  out["log_lines_dropped"] = sink_.dropped();
-  auto& counters = out["counters"];
-  for (std::size_t i = 0; i < static_cast<std::size_t>(core::Counter::count_); ++i) {
-    const auto counter = static_cast<core::Counter>(i);
-    counters[std::string(core::info(counter).name)] = sum(counter);
-  }
-  out["admission"] = admission_status();
-  out["upstream"]["connections"] = slots_.in_use();
-  std::size_t kept = 0;
-  std::set<std::string> ipv4_only, marked;
-  for (auto& unit : units_) {
-    // Asked on the shard's own thread; a shard that is busy for so long is news by itself.
-    struct Told {
-      std::size_t kept = 0;
-      std::vector<std::string> ipv4_only, marked;
-    };
-    std::packaged_task<Told()> ask([one = unit.get()] {
-      Told told;
-      told.kept = one->engine.pool().size();
-      told.ipv4_only = one->engine.ipv4_only_targets();
-      for (const auto& source : one->engine.marked_sources().list()) told.marked.push_back(source.to_string());
-      return told;
-    });
-    auto answer = boost::asio::post(unit->shard.executor(), std::move(ask));
-    if (answer.wait_for(kAskUnit) != std::future_status::ready) {
-      out["upstream"]["unresponsive_shard"] = true;
-      continue;
-    }
-    auto told = answer.get();
-    kept += told.kept;
-    ipv4_only.insert(told.ipv4_only.begin(), told.ipv4_only.end());
-    marked.insert(told.marked.begin(), told.marked.end());
-  }
-  out["upstream"]["kept"] = kept;
-  out["upstream"]["ipv4_only"] = ipv4_only;
-  out["upstream"]["marked_sources"] = marked;
-  co_return out;
-}
-
 net::Awaitable<nlohmann::json> Daemon::handle(nlohmann::json request) {
   const auto command = request.value("command", std::string());
   nlohmann::json answer{{"ok", false}, {"error", "unknown command"}};
@@ -499,6 +401,7 @@ net::Awaitable<nlohmann::json> Daemon::handle(nlohmann::json request) {
   if (desk_ && TransportService::takes(command)) co_return co_await transport_.answer(std::move(request));
   if (command == "status") co_return co_await status();
   if (command == "reload") co_return reload();
+  if (command == "diff") co_return diff();
   if (command == "drain" || command == "stop") {
     boost::asio::post(control_, [this] { begin_shutdown(); });
     answer = {{"ok", true}};
@@ -526,6 +429,7 @@ void Daemon::begin_shutdown() {
 net::Awaitable<bool> Daemon::drain_unit(Unit& unit, core::Deadline deadline) {
   bool done = co_await unit.server.drain(deadline);
   if (!done) unit.server.abort_sessions();
+  unit.engine.hurry();  // what the queue has begun and not sent yet is tried again by the next process
   unit.engine.pool().clear();
   unit.engine.gate().close();
   done = co_await unit.engine.gate().wait(done ? deadline : core::Deadline::after(core::Seconds(1))) && done;
@@ -549,8 +453,10 @@ net::Awaitable<void> Daemon::shut_down() {
   drained_ = drained_ && left == 0;
   mailroom_.close();
   admin_->stop();
+  metrics_server_.reset();
   signals_.cancel();
   watch_.cancel();
+  dns_watch_.stop();
   lists_watch_.cancel();
   control_.stop();
 }

@@ -9,13 +9,18 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/admin_server.hpp"
 #include "app/config.hpp"
+#include "app/dns_watch.hpp"
 #include "app/mailroom.hpp"
+#include "app/metrics_server.hpp"
+#include "app/metrics_text.hpp"
 #include "app/queue_desk.hpp"
+#include "app/rates.hpp"
 #include "app/stderr_sink.hpp"
 #include "app/transport_service.hpp"
 #include "core/budget.hpp"
@@ -70,13 +75,22 @@ class Daemon {
   void staff_mailroom(const forwarder::Config& forwarding);
   void use_transport(const std::shared_ptr<const forwarder::Config>& forwarding);
   net::Awaitable<nlohmann::json> handle(nlohmann::json request);
-  net::Awaitable<nlohmann::json> status();
-  nlohmann::json admission_status();
   nlohmann::json reload();
   void begin_shutdown();
   net::Awaitable<void> shut_down();
   net::Awaitable<bool> drain_unit(Unit& unit, core::Deadline deadline);
+  // app/daemon_status.cpp
+  net::Awaitable<nlohmann::json> status();
+  nlohmann::json admission_status();
+  nlohmann::json upstream_status();
+  void take_sample();
   std::uint64_t sum(core::Counter counter) const;
+  // app/daemon_metrics.cpp. After every (re)load; false: `error` says why nobody answers metrics.listen.
+  bool open_metrics(std::string& error);
+  nlohmann::json diff() const;  // what a reload would change
+  net::Awaitable<std::string> metrics_text();
+  MetricsSnapshot snapshot() const;
+  std::string not_ready() const;
 
   std::shared_ptr<const Config> config_;
   std::unique_ptr<srs::TokenFile> tokens_;
@@ -103,6 +117,14 @@ class Daemon {
   std::vector<std::unique_ptr<Door>> doors_;
   std::unique_ptr<QueueDesk> desk_;
   std::unique_ptr<AdminServer> admin_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::string metrics_address_;  // of metrics_server_; "" : none
+  const core::Wall::time_point start_time_ = core::Wall::now();
+  core::Wall::time_point configuration_time_;
+  std::optional<core::Wall::time_point> certificate_end_;  // of the first one
+  bool configuration_failed_ = false;
+  DnsWatch dns_watch_{control_.get_executor(), metrics_, clock_, log_};
+  RateKeeper rates_;
   const uid_t owner_ = ::getuid();  // who started us
   std::size_t next_unit_ = 0;
   bool shutting_down_ = false, drained_ = false;

@@ -16,6 +16,9 @@ using nlohmann::json;
 
 constexpr std::size_t kStep = 500;  // messages a step of bulk work looks at
 constexpr std::size_t kMostRows = 1000;
+// qshape(1)'s ages, in minutes, and how many destinations it shows.
+constexpr std::array kShapeMinutes{5, 10, 20, 40, 80, 160, 320, 640, 1280};
+constexpr std::size_t kShapeDomains = 30;
 
 json failure(const std::string& text) {
   return {{"ok", false}, {"error", text}};
@@ -315,6 +318,20 @@ net::Awaitable<json> QueueDesk::answer(json request) {
   co_return failure("unknown command");
 }
 
+// As qshape(1) shows it: destinations by age, the largest first.
+net::Awaitable<json> QueueDesk::shape() {
+  std::vector<core::Milliseconds> bounds;
+  json out{{"ages_s", json::array()}, {"domains", json::array()}};
+  for (const int minutes : kShapeMinutes) {
+    bounds.emplace_back(std::chrono::minutes(minutes));
+    out["ages_s"].push_back(minutes * 60);
+  }
+  const auto shapes = co_await durable_.store->shape(std::move(bounds), kShapeDomains);
+  if (!shapes) co_return out;
+  for (const auto& one : *shapes) out["domains"].push_back({{"domain", one.domain}, {"counts", one.by_age}});
+  co_return out;
+}
+
 net::Awaitable<json> QueueDesk::summary() {
   json out{{"active", 0}, {"deferred", 0}, {"hold", 0}};
   const auto statistics = co_await durable_.store->statistics();
@@ -334,6 +351,7 @@ net::Awaitable<json> QueueDesk::summary() {
     if (hop.dead)
       out["dead"].push_back({{"next_hop", hop.name}, {"until", time_text(hop.dead_until)}, {"why", hop.why}});
   }
+  out["shape"] = co_await shape();
   const auto ledger = durable_.ledger->stats();
   out["ledger"] = {{"entries", ledger.entries},
                    {"limit", ledger.limit},

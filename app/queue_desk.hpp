@@ -32,6 +32,7 @@ class QueueDesk {
   net::Awaitable<nlohmann::json> rules(nlohmann::json request);
   net::Awaitable<nlohmann::json> log(nlohmann::json request);
   net::Awaitable<nlohmann::json> trace(nlohmann::json request);
+  net::Awaitable<nlohmann::json> shape();
   nlohmann::json ledger(const nlohmann::json& request) const;
   nlohmann::json job_json(const queue::Job& job) const;
   std::string time_text(queue::Time time) const;

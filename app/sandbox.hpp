@@ -8,7 +8,7 @@
 
 namespace app {
 
-// For all threads, for ever. Errors: the kernel refuses the filter; the daemon is not to go on then.
+// For all threads, for ever. Errors: this kernel has no filters; all else is given up all the same.
 core::Explained<void> give_up_privileges();
 
 }  // namespace app

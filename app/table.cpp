@@ -14,13 +14,6 @@ namespace {
 
 constexpr std::size_t kGap = 2;
 
-// 0: nobody looks, nothing is cut.
-std::size_t terminal_width() {
-  winsize size{};
-  if (::isatty(STDOUT_FILENO) == 0 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
-  return size.ws_col;
-}
-
 std::string_view escape_for(Table::Colour colour) {
   switch (colour) {
     case Table::Colour::green:
@@ -43,25 +36,45 @@ void Table::add(std::vector<std::string> cells, Colour colour) {
   rows_.push_back({std::move(cells), colour});
 }
 
-void Table::print() const {
-  const auto width = terminal_width();
-  const bool coloured = width != 0 && std::getenv("NO_COLOR") == nullptr;
+std::size_t terminal_width() {
+  winsize size{};
+  if (::isatty(STDOUT_FILENO) == 0 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
+  return size.ws_col;
+}
+
+Table::Style terminal_style() {
+  const char* no_color = std::getenv("NO_COLOR");
+  const bool plain = ::isatty(STDOUT_FILENO) == 0 || (no_color != nullptr && *no_color != '\0');
+  return plain ? Table::Style::plain : Table::Style::coloured;
+}
+
+std::string Table::text(std::size_t width, Style style) const {
+  const bool coloured = style == Style::coloured;
   std::vector<std::size_t> widths;
   for (const auto& title : head_) widths.push_back(title.size());
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.cells.size(); ++i) widths[i] = std::max(widths[i], row.cells[i].size());
   }
-  const auto print_row = [&](const std::vector<std::string>& cells, std::string_view escape) {
-    std::string text;
+  std::string out;
+  const auto add_row = [&](const std::vector<std::string>& cells, std::string_view escape) {
+    std::string line;
     for (std::size_t i = 0; i < cells.size(); ++i) {
-      text += cells[i];
-      if (i + 1 < cells.size()) text += std::string(widths[i] - cells[i].size() + kGap, ' ');
+      const std::string gap(widths[i] - cells[i].size(), ' ');
+      if (i > 0) line += std::string(kGap, ' ');
+      if (i >= right_from_) line += gap;
+      line += cells[i];
+      if (i < right_from_ && i + 1 < cells.size()) line += gap;
     }
-    if (width != 0 && text.size() > width) text.resize(width);
-    fmt::print("{}{}{}\n", escape, text, escape.empty() ? "" : "\x1b[0m");
+    if (width != 0 && line.size() > width) line.resize(width);
+    out += fmt::format("{}{}{}\n", escape, line, escape.empty() ? "" : "\x1b[0m");
   };
-  print_row(head_, coloured ? "\x1b[1m" : "");
-  for (const auto& row : rows_) print_row(row.cells, coloured ? escape_for(row.colour) : "");
+  add_row(head_, coloured ? "\x1b[1m" : "");
+  for (const auto& row : rows_) add_row(row.cells, coloured ? escape_for(row.colour) : "");
+  return out;
+}
+
+void Table::print() const {
+  fmt::print("{}", text(terminal_width(), terminal_style()));
 }
 
 }  // namespace app

@@ -15,6 +15,11 @@ class Table {
   void add(std::vector<std::string> cells, Colour colour = Colour::none);
   // On standard output. Without rows: the head alone.
   void print() const;
+  // The same for a screen of `width` columns (0: as wide as it comes), a line each, with line ends.
+  enum class Style { plain, coloured };
+  std::string text(std::size_t width, Style style) const;
+  // Numbers stand right: columns from this one on.
+  void align_right_from(std::size_t column) { right_from_ = column; }
 
  private:
   struct Row {
@@ -23,6 +28,12 @@ class Table {
   };
   std::vector<std::string> head_;
   std::vector<Row> rows_;
+  std::size_t right_from_ = static_cast<std::size_t>(-1);
 };
+
+// Columns of the terminal on standard output; 0: nobody looks, nothing is cut.
+std::size_t terminal_width();
+// Does somebody look who wants colours?
+Table::Style terminal_style();
 
 }  // namespace app

@@ -19,6 +19,8 @@ constexpr core::Seconds kResetTimeout{10};
 // ---- the owner's side
 
 Attempt::~Attempt() {
+  if (engine_gone) return;
+  engine_.attempts_.erase(this);
   engine_.unlend(*this);
 }
 
@@ -32,7 +34,9 @@ Attempt::Attempt(Engine& engine, Order order, core::Log log)
       deadline_(core::Deadline::after(order_.config->delivery.deadline)),
       candidates_({engine.resolver_, engine.random_, engine.metrics_, engine.marks_, engine.families_,
                    engine.transport(), engine.sts(), abandoned_, changed},
-                  order_.config, order_.target, order_.tls, log_) {}
+                  order_.config, order_.target, order_.tls, log_) {
+  engine_.attempts_.insert(this);
+}
 
 std::size_t Attempt::add(mail::Mailbox to, RcptParameters parameters) {
   Recipient recipient;
@@ -103,10 +107,22 @@ void Attempt::give_back() {
   wake_.notify();
 }
 
+void Attempt::hurry() {
+  hurried_ = true;
+  changed.notify();
+  leave_when_hurried();
+}
+
+// There is nothing to wait for, whatever a silent host keeps it from ending.
+void Attempt::leave_when_hurried() {
+  if (hurried_ && abandoned_ && wish_ != Wish::dot) pass_ = {};
+}
+
 void Attempt::abandon() {
   abandoned_ = true;
   // After the dot the answer is still worth having: it is journalled, and nobody else may be tried before it (I4).
   if (!dot_sent && upstream_) upstream_->stream->cancel();
+  leave_when_hurried();
   turn_->notify();
   wake_.notify();
 }

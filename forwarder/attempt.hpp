@@ -38,6 +38,9 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   void send_dot();
   void retry_other_family();
   void abandon();
+  // Engine::hurry().
+  void hurry();
+  bool hurried() const { return hurried_; }
   // The client sends its message now, which may take long: who waits for a connection may have ours (promise.md C.3.2).
   void data_begun();
   void be_careful();
@@ -54,6 +57,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   bool body_ready = false;               // everything but the dot is out, or nobody is left to wait for
   bool finished = false;                 // every recipient has its outcome
   bool dot_sent = false;
+  bool engine_gone = false;  // the event loop's end destroys what waits in it, after the engine
   bool family_refused = false;
 
  private:
@@ -71,6 +75,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   net::Awaitable<void> release();
 
   bool read_verdicts();
+  void leave_when_hurried();
   bool unasked() const;
   bool any_accepted() const;
   void settle_pending(const Judgement& judgement);
@@ -96,7 +101,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   std::optional<core::IpAddress> source_;
   Slots::Share share_;
   bool mail_said_ = false, utf8_said_ = false, in_body_ = false, reused_ = false, allow_kept_ = true,
-       abandoned_ = false, held_before_ = false;
+       abandoned_ = false, hurried_ = false, held_before_ = false;
   core::Deadline lease_ = core::Deadline::never();
 
   Wish wish_ = Wish::recipients;

@@ -48,6 +48,14 @@ void Engine::lend(Attempt& attempt) {
   lendable_[attempt.target().key].insert(&attempt);
 }
 
+Engine::~Engine() {
+  for (auto* const attempt : attempts_) attempt->engine_gone = true;
+}
+
+void Engine::hurry() {
+  for (auto* const attempt : attempts_) attempt->hurry();
+}
+
 void Engine::unlend(Attempt& attempt) {
   const auto found = lendable_.find(attempt.target().key);
   if (found == lendable_.end()) return;
@@ -131,7 +139,7 @@ void Delivery::begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtpu
 }
 
 net::Awaitable<bool> Delivery::ready(core::Deadline deadline) {
-  while (!attempt_->body_ready) {
+  while (!attempt_->body_ready && !attempt_->hurried()) {
     if (!co_await attempt_->changed.wait(deadline)) break;
   }
   co_return attempt_->body_ready;

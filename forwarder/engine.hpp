@@ -120,6 +120,7 @@ class Engine {
  public:
   Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, Slots& slots, core::Random& random,
          core::Metrics& metrics);
+  ~Engine();
 
   // What all shards know together of policies and of TLS; it outlives the engine. Without it the engine keeps to
   // itself.
@@ -134,6 +135,8 @@ class Engine {
   Delivery start(Order order, const core::Log& log);
   // After a reload: kept sessions are closed, remembered families forgotten.
   void reset();
+  // For shutdown, when no session is left: who waits for ready() waits no longer. Attempts whose dot is out go on.
+  void hurry();
   // Attempts in flight; close() and wait() for shutdown.
   net::Gate& gate() { return gate_; }
   Pool& pool() { return pool_; }
@@ -157,6 +160,7 @@ class Engine {
   Transport* transport_ = nullptr;
   std::unique_ptr<StsFinder> sts_;
   Rehearsal* rehearsal_ = nullptr;
+  std::set<Attempt*> attempts_;                         // all of them
   std::map<std::string, std::set<Attempt*>> lendable_;  // attempts whose client is sending data, by target
   void lend(Attempt& attempt);
   void unlend(Attempt& attempt);

@@ -4,19 +4,6 @@
 #include <chrono>
 
 namespace policy {
-namespace {
-
-Verdict refuse(int code, mail::EnhancedCode enhanced, std::string text, std::string_view reason) {
-  Verdict verdict;
-  verdict.kind = code < 500 ? Verdict::Kind::defer : Verdict::Kind::reject;
-  verdict.code = code;
-  verdict.enhanced = enhanced;
-  verdict.text = std::move(text);
-  verdict.reason = reason;
-  return verdict;
-}
-
-}  // namespace
 
 int dnsbl_score(const std::vector<DnsblFinding>& findings) {
   int score = 0;

@@ -10,16 +10,6 @@ namespace {
 using auth::DmarcPolicy;
 using Word = auth::Verdict;
 
-Verdict refuse(int code, mail::EnhancedCode enhanced, std::string text, std::string_view reason) {
-  Verdict verdict;
-  verdict.kind = code < 500 ? Verdict::Kind::defer : Verdict::Kind::reject;
-  verdict.code = code;
-  verdict.enhanced = enhanced;
-  verdict.text = std::move(text);
-  verdict.reason = reason;
-  return verdict;
-}
-
 // interface.md §6.7, RFC 9989 §11.5: a message whose author cannot be told, or that has authors of several domains of
 // which one publishes a policy.
 Verdict decide_authors(const Evidence& evidence) {
@@ -86,6 +76,16 @@ Verdict decide_required(const auth::Results& results) {
 }
 
 }  // namespace
+
+Verdict refuse(int code, mail::EnhancedCode enhanced, std::string text, std::string_view reason) {
+  Verdict verdict;
+  verdict.kind = code < 500 ? Verdict::Kind::defer : Verdict::Kind::reject;
+  verdict.code = code;
+  verdict.enhanced = enhanced;
+  verdict.text = std::move(text);
+  verdict.reason = reason;
+  return verdict;
+}
 
 bool is_vouched_for(const AuthSettings& settings, const auth::ArcResult& arc) {
   if (arc.result != Word::pass || !arc.first_passed || arc.sealers.empty()) return false;

@@ -49,6 +49,9 @@ struct Verdict {
   bool quarantine = false;  // accepted, but tagged (dmarc)
   bool overridden = false;  // DMARC failed, but a chain of trusted ARC sealers says that it once passed
 };
+// A 4xx code defers, a 5xx code rejects.
+Verdict refuse(int code, mail::EnhancedCode enhanced, std::string text, std::string_view reason);
+
 Verdict decide(const AuthSettings& settings, const Evidence& evidence);
 
 // policy.spf = "reject", as soon as SPF is known: a refusal, or accept.

@@ -137,7 +137,14 @@ class Handoff(OwnedCase):
         self.assertLess(time.monotonic() - began, 6)
         self.assertEqual(len(self.inbox.accepted), 1)
         self.assertEqual([r["destination"] for r in self.wait_queue(1)[0]["recipients"]], ["carol@corp.test"])
-        self.ask("queue", "delete", "--all")
+        began = time.monotonic()
+        self.assertEqual(self.daemon.stop(), 0)
+        self.assertLess(time.monotonic() - began, 20, "DU-15: it does not wait for who has no dot of ours")
+        self.corp.plan.clear()
+        self.daemon.start()
+        self.ask("queue", "retry", "--all")
+        self.wait_queue(0)
+        self.assertEqual((len(self.inbox.accepted), len(self.corp.accepted)), (1, 1))
 
     # --- RFC 3461
 

@@ -1,6 +1,9 @@
 """The queue seen from outside: custody = "queue", retries, restarts, fallback, and every command that looks at or changes
 it (interface.md §3, §6.2, §6.19)."""
+import contextlib
 import os
+import shutil
+import sqlite3
 import subprocess
 import threading
 import time
@@ -98,6 +101,41 @@ class Queue(OwnedCase):
         del self.inbox.plan["dot"]
         self.assertEqual(self.ask("queue", "retry", job["id"])["recipients"], 1)
         self.inbox.wait_accepted(1)
+
+    def test_backup_under_load(self):
+        """DU-14: docs/operations.md's two commands, while mail comes in; restored on a machine that has nothing else."""
+        self.inbox.plan["connect"] = "421 4.3.2 not now"
+        self.serve(queue={"retry": ["1h"]})
+        told, stop = [], threading.Event()
+
+        def load():
+            with self.daemon.client() as client:
+                while not stop.is_set():
+                    content = message(sender=SENDER) + b"x\r\n" * (40_000 if len(told) % 3 else 10)
+                    self.assertReply(self.send("queued@fwd.test", content=content, client=client), 250)
+                    told.append(content)
+        thread = threading.Thread(target=load)
+        thread.start()
+        wait_until(lambda: len(told) >= 20, "some mail")
+        owed = list(told)
+        with contextlib.closing(sqlite3.connect(self.daemon.path("state/queue.db"))) as db:
+            db.execute("VACUUM INTO ?", (self.daemon.path("backup.db"),))
+        shutil.copytree(self.daemon.path("state/bodies"), self.daemon.path("backup"))
+        stop.set()
+        thread.join()
+        self.assertEqual(self.daemon.stop(), 0)
+        shutil.rmtree(self.daemon.path("state"))
+        os.mkdir(self.daemon.path("state"), 0o700)
+        shutil.move(self.daemon.path("backup.db"), self.daemon.path("state/queue.db"))
+        shutil.move(self.daemon.path("backup"), self.daemon.path("state/bodies"))
+        os.chmod(self.daemon.path("state/queue.db"), 0o600)
+        self.daemon.write_config()  # gives all of it to the daemon's user
+        self.inbox.plan.clear()
+        self.daemon.start()
+        self.daemon.run("queue", "retry", "--all")
+        self.wait_queue(0)
+        arrived = b"".join(m.data for m in self.inbox.accepted)
+        self.assertEqual([c for c in owed if c not in arrived], [])
 
     def test_second_process(self):
         """DU-08"""

@@ -1,12 +1,17 @@
 """Reload by SIGHUP and by `onward reload` (OP-01): a bad configuration changes nothing and says file and line; a
 transaction keeps the snapshot it began with; nothing is dropped under load."""
+import itertools
+import json
+import os
 import threading
+import time
 
 from lib.case import Case, main, message
 from lib.onward import FORWARDED
 from lib.upstream import Ledger
 from lib.wait import wait_until
 
+RELOADS = int(os.environ.get("ONWARD_RELOADS", "40"))  # twice that: by command and by signal
 NEW = FORWARDED.replace('to = ["alice@inbox.test"]', 'to = ["alice2@inbox.test"]')
 
 
@@ -68,13 +73,57 @@ class Reload(Case):
         self.assertSent(client, "sender@origin.test", "alice@fwd.test", message())
         self.assertEqual(self.behind.accepted[-1].recipients, ["alice2@inbox.test"])
 
+    def diff(self, *arguments):
+        return self.daemon.run("check", "--diff", *arguments)
+
+    def test_diff(self):
+        """What a reload would change, as the daemon sees it; nothing is changed by asking."""
+        self.assertEqual(self.diff().stdout, "a reload would change nothing\n")
+        keep = self.read("onward.toml")
+        self.daemon.write("domains/fwd.test.toml", NEW)
+        self.daemon.write("keys/srs.secrets", "another secret that is long enough\n")
+        self.daemon.write("onward.toml", keep.replace("threads = 1", "threads = 2"))
+        run = self.diff()
+        self.assertEqual(run.returncode, 0, run)
+        changes = run.stdout.splitlines()
+        self.assertEqual([line.rsplit("/", 1)[-1] for line in changes],
+                         ["onward.toml: threads: 1 -> 2",
+                          'fwd.test.toml: rule[alice].to: ["alice@inbox.test"] -> ["alice2@inbox.test"]',
+                          "srs.secrets: changed"])
+        self.assertNotIn("another secret", run.stdout + run.stderr)
+        self.assertIn("threads changes with the next restart only", run.stderr)
+        self.assertEqual(len(json.loads(self.diff("--json").stdout)["changes"]), 3)
+        self.assertEqual(self.destination(), "alice@inbox.test")
+        self.assertEqual(self.daemon.run("reload").returncode, 0)
+        self.assertEqual(self.diff().stdout, "a reload would change nothing\n")
+        self.assertEqual(self.destination(), "alice2@inbox.test")
+
+    def test_diff_of_mistakes_and_of_two_files(self):
+        keep = self.read("onward.toml")
+        self.daemon.write("other.toml", keep.replace('hostname = "mx.forward.test"', 'hostname = "mx2.forward.test"'))
+        run = self.diff(self.daemon.path("other.toml"))
+        self.assertEqual(run.returncode, 0, run)
+        self.assertIn('onward.toml: hostname: "mx2.forward.test" -> "mx.forward.test"\n', run.stdout)
+        self.daemon.write("domains/fwd.test.toml", "name = 5\n")
+        run = self.diff()
+        self.assertEqual((run.returncode, run.stdout), (1, ""))
+        self.assertIn("fwd.test.toml:1: name:", run.stderr)
+        self.daemon.write("domains/fwd.test.toml", FORWARDED)
+        self.daemon.stop()
+        self.assertEqual(self.diff().returncode, 75)
+
     def test_under_load(self):
         """Four clients and many reloads: no message is lost, refused or doubled."""
         ledger, stop, wrong = Ledger(), threading.Event(), []
 
         def work(number):
             client = self.daemon.client(source=f"127.11.0.{number + 1}")
-            while not stop.is_set():
+            for count in itertools.count(1):
+                if stop.is_set():
+                    return
+                if count % 500 == 0:  # a session ends after 1,000 messages
+                    client.quit()
+                    client = self.daemon.client(source=f"127.11.0.{number + 1}")
                 token = ledger.token()
                 result = client.transaction(f"s{number}@origin.test", "alice@fwd.test", message(token=token))
                 if not result["data"] or result["data"].code != 250:
@@ -82,9 +131,10 @@ class Reload(Case):
                     return
                 ledger.tell(token, 250)
         threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        began = time.monotonic()
         for thread in threads:
             thread.start()
-        for number in range(40):
+        for number in range(RELOADS):
             self.daemon.write("domains/fwd.test.toml", NEW if number % 2 else FORWARDED)
             result = self.daemon.run("reload")
             self.assertEqual(result.returncode, 0, result)
@@ -92,8 +142,11 @@ class Reload(Case):
         stop.set()
         for thread in threads:
             thread.join(30)
+        took = time.monotonic() - began
         self.assertEqual(wrong, [])
         self.assertGreater(len(ledger.told), 20)
+        if "ONWARD_RELOADS" in os.environ:
+            print(f"{2 * RELOADS} reloads, {len(ledger.told)} messages, {len(ledger.told) / took:.0f} a second")
         self.assertEqual(ledger.count(self.behind.accepted), {"lost": [], "kept": [], "dup": []})
 
 

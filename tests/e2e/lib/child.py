@@ -31,3 +31,15 @@ def start(command, **arguments):
     _watchdog.stdin.write(f"{process.pid} {began}\n")
     _watchdog.stdin.flush()
     return process
+
+
+def stop(process, limit=10):
+    """SIGTERM, and SIGKILL when that takes too long."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -37,11 +37,5 @@ class OpenDkim:
             return False
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        child.stop(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,7 +3,6 @@ resolver for everything. `lists`: {zone: {dataset type: text}}, in rbldnsd's own
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 
 import dnslib
@@ -50,13 +49,7 @@ class _Server:
         wait_until(check, self.name)
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        child.stop(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

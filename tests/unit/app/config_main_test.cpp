@@ -148,9 +148,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"log", "level = \"eror\"", "did you mean \"error\"?"}, Case{"log", "activity_days = 0", ""},
         Case{"log", "activity_days = 30", ""}, Case{"log", "activity_days = -1", "log.activity_days: -1"},
         Case{"https", "listen = \"\"", ""}, Case{"https", "listen = \"[::]:443\"", "https.listen: needs certificates"},
-        Case{"metrics", "listen = \"\"", ""},
-        Case{"metrics", "listen = \"127.0.0.1:9254\"",
-             "metrics.listen: this version does not have that yet; leave it out, or write \"\""}));
+        Case{"metrics", "listen = \"\"", ""}, Case{"metrics", "listen = \"127.0.0.1:9254\"", ""},
+        Case{"metrics", "listen = \"metrics.example:9254\"",
+             "metrics.listen: \"metrics.example:9254\" is no address"}));
 
 INSTANTIATE_TEST_SUITE_P(
     srs_dkim_tls, MainKeys,
@@ -651,11 +651,8 @@ TEST(Threats, OP_02_control_octets_in_values_are_refused) {
               HasSubstr("user: is longer than 4096 octets"));
 }
 
-TEST(NotYet, one_warning_names_what_is_on_by_default_and_not_active) {
-  const auto& warnings = parse(main_toml("")).report.warnings;
-  ASSERT_EQ(warnings.size(), 1U);
-  EXPECT_EQ(warnings[0].message, "not active in this version, though on by default: metrics.listen");
-  EXPECT_EQ(parse(main_toml("", "[metrics]\nlisten = \"\"\n")).report.warnings.size(), 0U);
+TEST(NotYet, nothing_that_is_on_by_default_is_inactive) {
+  EXPECT_EQ(lines(parse(main_toml("")).report.warnings), "");
 }
 
 TEST(MainText, what_is_legal_but_unwise_is_warned_about) {

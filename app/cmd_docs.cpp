@@ -1,0 +1,14 @@
+// onward docs PAGE: what docs/ and packages hold that is made from tables in the code. Tests compare.
+#include <fmt/format.h>
+
+#include "app/commands.hpp"
+#include "app/metrics_text.hpp"
+
+namespace app {
+
+int cmd_docs(const std::string& page) {
+  if (page == "metrics") fmt::print("{}", metrics_page());
+  return kExitOk;
+}
+
+}  // namespace app

@@ -1,0 +1,25 @@
+# What `cmake --install BUILD --prefix PREFIX` puts where. The unit names the program by its whole path, so the files that
+# do are written at install time, when the prefix is known.
+include(GNUInstallDirs)
+
+install(TARGETS onward RUNTIME DESTINATION bin)
+install(FILES conf/onward.rules.yml conf/grafana-onward.json DESTINATION share/onward)
+install(FILES conf/onward.toml DESTINATION share/onward/example)
+install(FILES conf/domains/example.org.toml DESTINATION share/onward/example/domains)
+file(GLOB pages "${CMAKE_SOURCE_DIR}/docs/*.md")
+install(FILES README.md CHANGELOG.md LICENSE ${pages} DESTINATION share/doc/onward)
+install(FILES docs/man/onward.1 DESTINATION share/man/man1)
+install(FILES docs/man/onward.toml.5 DESTINATION share/man/man5)
+install(FILES conf/completion/onward.bash DESTINATION share/bash-completion/completions RENAME onward)
+install(FILES conf/onward.sysusers DESTINATION lib/sysusers.d RENAME onward.conf)
+install(FILES conf/onward.tmpfiles DESTINATION lib/tmpfiles.d RENAME onward.conf)
+install(FILES conf/onward.socket DESTINATION lib/systemd/system)
+install(CODE "set(unit \"${CMAKE_SOURCE_DIR}/conf/onward.service\")")
+install(CODE [[
+  file(READ "${unit}" text)
+  string(REPLACE "/usr/bin/onward" "${CMAKE_INSTALL_PREFIX}/bin/onward" text "${text}")
+  string(REPLACE "file:/usr/share/" "file:${CMAKE_INSTALL_PREFIX}/share/" text "${text}")
+  set(target "${CMAKE_INSTALL_PREFIX}/lib/systemd/system/onward.service")
+  message(STATUS "Installing: $ENV{DESTDIR}${target}")
+  file(WRITE "$ENV{DESTDIR}${target}" "${text}")
+]])
