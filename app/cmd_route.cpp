@@ -33,6 +33,13 @@ std::string_view action_name(policy::Route::Kind kind) {
   return "reject";
 }
 
+void print_sts(const json& sts) {
+  std::string text = sts.contains("mode") ? sts["mode"].get<std::string>() : "none";
+  if (sts.contains("id")) text += ", policy " + sts["id"].get<std::string>();
+  if (sts.contains("note")) text += "; " + sts["note"].get<std::string>();
+  fmt::print("{:<12} {}\n", "MTA-STS", core::printable(text));
+}
+
 void print_client(const json& client) {
   std::string place;
   if (client.contains("as_number")) place += fmt::format("  AS{}", client["as_number"].get<std::uint32_t>());
@@ -68,8 +75,12 @@ void print_text(const json& out) {
     for (const auto& host : destination["mx"]) {
       fmt::print("{:<12} {:>5} {}\n", "host", host["preference"].get<unsigned>(), host["host"].get<std::string>());
       for (const auto& address : host["addresses"]) fmt::print("{:<18} {}\n", "", address.get<std::string>());
+      if (host.contains("tls")) {
+        fmt::print("{:<18} TLS {}: {}\n", "", host["tls"].get<std::string>(), host["tls_why"].get<std::string>());
+      }
       if (host.contains("error")) fmt::print("{:<18} {}\n", "", host["error"].get<std::string>());
     }
+    if (destination.contains("mta_sts")) print_sts(destination["mta_sts"]);
     for (const auto& spf : destination["our_spf"]) {
       fmt::print("{:<12} {} from {}\n", "our SPF", spf["result"].get<std::string>(), spf["source"].get<std::string>());
     }
@@ -162,11 +173,18 @@ int cmd_route(const GlobalOptions& global, const RouteOptions& options) {
   if (route.reply) out["reply"] = route.reply->to_log();
   out["destinations"] = json::array();
 
+  forwarder::Transport transport;
+  // What the daemon keeps, where we may read it; otherwise the policy is fetched.
+  static_cast<void>(
+      transport.policies.open(config->policy_folder(), forwarder::StsStore::Access::read_only, clock.wall()));
+  forwarder::StsFinder finder({context.get_executor(), resolver, metrics, clock, transport.policies});
+  const forwarder::TlsPlanner::Means tls{resolver, transport, finder};
+  const std::shared_ptr<const forwarder::Config> forwarding(config, &config->forwarding);
   for (const auto& destination : route.destinations) {
     const auto sender = config->forwarding.srs->forward(*from, core::Wall::now());
     std::optional<mail::ReversePath> srs_sender;
     if (sender) srs_sender = *sender;
-    auto work = explain_destination(config->forwarding, resolver, random, destination, std::move(srs_sender));
+    auto work = explain_destination(forwarding, {random, tls}, destination, std::move(srs_sender));
     boost::asio::co_spawn(context, std::move(work), [&](const std::exception_ptr& error, json told) {
       if (error) return;
       out["destinations"].push_back(std::move(told));

@@ -206,6 +206,17 @@ int run_command_line(int argc, const char* const* argv) {
   ledger_show->add_option("FINGERPRINT", fingerprint, "at least four hexadecimal digits")->required();
   ledger_show->callback([&] { action = [&] { return cmd_ledger(global, fingerprint, most_entries); }; });
 
+  std::string tls_domain;
+  auto* tlsrpt = command(cli, "tlsrpt", "TLS reports (RFC 8460): what became of TLS with each destination");
+  tlsrpt->require_subcommand(1);
+  for (const auto& [name, help] : {std::pair{"show", "what was seen, by day and destination"},
+                                   std::pair{"send", "send the reports now, today's too, to whoever asks for them"}}) {
+    auto* sub = command(*tlsrpt, name, help);
+    sub->add_option("--domain", tls_domain, "of this destination alone");
+    sub->callback(
+        [&, verb = std::string(name)] { action = [&, verb] { return cmd_tlsrpt(global, verb, tls_domain); }; });
+  }
+
   RouteOptions route;
   auto* route_command = command(cli, "route", "explain where mail to an address would go");
   route_command->add_option("ADDRESS", route.address, "recipient")->required();

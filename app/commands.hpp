@@ -111,6 +111,8 @@ int cmd_log(const GlobalOptions& global, const LogOptions& options);
 int cmd_trace(const GlobalOptions& global, const std::string& id);
 // fingerprint "": the newest ones
 int cmd_ledger(const GlobalOptions& global, const std::string& fingerprint, std::size_t most);
+// show, send; domain "": all
+int cmd_tlsrpt(const GlobalOptions& global, const std::string& verb, const std::string& domain);
 int cmd_recover(const GlobalOptions& global);
 int cmd_status(const GlobalOptions& global, const StatusOptions& options);
 int cmd_reload(const GlobalOptions& global);

@@ -41,6 +41,8 @@ class Loader {
                                                                 const std::vector<KeyText>& keys);
   void load_sealer();
   void load_suffixes();
+  void load_roots();
+  bool load_https(net::TlsServerSettings settings);
   void load_access();
   std::shared_ptr<const policy::GeoDatabase> load_geo(const Text& file, std::string_view key);
   void load_tls();
@@ -328,6 +330,51 @@ void Loader::load_suffixes() {
   }
 }
 
+// What servers are verified by, where anybody asks for it.
+void Loader::load_roots() {
+  const auto& forwarding = config_->forwarding;
+  const auto& delivery = forwarding.delivery;
+  const bool needed = delivery.mta_sts || delivery.tls == forwarder::UpstreamTls::verify ||
+                      std::ranges::any_of(forwarding.next_hops, [](const auto& route) {
+                        return route.tls == forwarder::UpstreamTls::verify;
+                      });
+  const auto& file = main_.tls_ca_file;
+  const auto path = file.value.empty() ? std::string() : note(path_beside(path_, file.value));
+  std::string wrong;
+  config_->forwarding.tls_client = net::TlsClient::make(
+      needed || !path.empty() ? net::TlsClient::Roots::load : net::TlsClient::Roots::none, path, wrong);
+  if (!config_->forwarding.tls_client) error(path_, file.line, "delivery.tls_ca_file", wrong);
+}
+
+// The names that policies are fetched under (RFC 8461 §3.3) need certificates of their own. False: an error was told.
+bool Loader::load_https(net::TlsServerSettings settings) {
+  constexpr std::size_t kNamed = 5;
+  auto& https = config_->https;
+  if (main_.https_listen.value.empty()) return true;
+  https.listen = main_.https_listen.value;
+  https.where = fmt::format("{}:{}", path_, main_.https_listen.line);
+  settings.listener_name = "https " + https.listen;
+  settings.min_version = std::max<std::string>(settings.min_version, "1.2");
+  std::string wrong;
+  https.server = net::TlsServer::make(settings, wrong);
+  if (!https.server) {
+    error(path_, main_.tls.line, "tls", wrong);
+    return false;
+  }
+  std::vector<std::string> lacking;
+  for (const auto& domain : domains_) {
+    const auto name = "mta-sts." + domain.spec.name;
+    if (!domain.spec.name.starts_with("*.") && !https.server->has_certificate_for(name)) lacking.push_back(name);
+  }
+  if (lacking.empty()) return true;
+  const auto more = lacking.size() > kNamed ? fmt::format(" and {} more", lacking.size() - kNamed) : std::string();
+  if (lacking.size() > kNamed) lacking.resize(kNamed);
+  report_.warnings.push_back({path_, main_.https_listen.line, "https.listen",
+                              fmt::format("no certificate of [tls] is for {}{}: nobody can fetch the policy there",
+                                          fmt::join(lacking, ", "), more)});
+  return true;
+}
+
 std::shared_ptr<const policy::GeoDatabase> Loader::load_geo(const Text& file, std::string_view key) {
   if (file.value.empty()) return nullptr;
   auto opened = policy::GeoDatabase::open(note(path_beside(path_, file.value)));
@@ -357,8 +404,7 @@ void Loader::load_access() {
 
 void Loader::load_tls() {
   std::string wrong;
-  config_->forwarding.tls_client = net::TlsClient::make(net::TlsClient::Verify::none, "", wrong);
-  if (!config_->forwarding.tls_client) error(path_, 0, "delivery.tls", wrong);
+  load_roots();
   if (!main_.tls.present || main_.tls.settings.pairs.empty()) return;
   auto settings = main_.tls.settings;
   for (auto& pair : settings.pairs) {
@@ -374,6 +420,7 @@ void Loader::load_tls() {
       report_.warnings.push_back({path_, main_.tls.line, "tls.key", pair.key + ": anybody may read it; chmod o-rwx"});
     }
   }
+  if (!load_https(settings)) return;
   for (auto& listener : config_->listeners) {
     if (listener.tls == smtpd::TlsMode::none) continue;
     settings.listener_name = listener.address;

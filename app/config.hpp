@@ -33,6 +33,13 @@ struct ListenerConfig {
   std::string where;  // file:line
 };
 
+// [https]: serves the MTA-STS policy of the forwarded domains.
+struct HttpsConfig {
+  std::string listen;  // "host:port"; "" off
+  std::shared_ptr<const net::TlsServer> server;
+  std::string where;  // file:line
+};
+
 struct LogConfig {
   core::LogFormat format = core::LogFormat::json;
   core::LogLevel level = core::LogLevel::info;
@@ -65,6 +72,7 @@ struct Config {
   std::string metrics_listen;   // "host:port"; "" off
 
   std::vector<ListenerConfig> listeners;
+  HttpsConfig https;
   std::vector<std::string> tls_files;  // certificates and keys: read again when one of them changes
   LogConfig log;
   Limits limits;
@@ -77,6 +85,8 @@ struct Config {
   std::size_t addresses = 0;  // exact rules and aliases
   std::vector<ConfigWarning> warnings;
 
+  // Where MTA-STS policies of destinations are kept, one file a domain.
+  std::string policy_folder() const { return state_dir + "/mta-sts"; }
   // Where the Rewriter's TokenFile is (interface.md §6.25).
   std::string token_file() const { return state_dir + "/srs.tokens"; }
 };

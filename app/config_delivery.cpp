@@ -15,14 +15,11 @@ constexpr std::size_t kMaxSources = 256;
 constexpr std::size_t kMaxRoutes = 10'000;
 constexpr std::size_t kMaxVia = 20;
 
-enum class Tls { none, opportunistic, encrypt, verify };
-
-// encrypt and verify are named in app/not_yet.cpp.
 forwarder::UpstreamTls read_upstream_tls(Section& section) {
-  const auto tls = section.choice(
+  using Tls = forwarder::UpstreamTls;
+  return section.choice(
       "tls", Tls::opportunistic,
       {{"none", Tls::none}, {"opportunistic", Tls::opportunistic}, {"encrypt", Tls::encrypt}, {"verify", Tls::verify}});
-  return tls == Tls::none ? forwarder::UpstreamTls::none : forwarder::UpstreamTls::opportunistic;
 }
 
 std::vector<forwarder::Source> read_sources(Section& section, std::string_view key, bool v6) {
@@ -127,10 +124,13 @@ void read_delivery(Section& root, MainText& out) {
   d.handoff = section.duration("handoff", d.handoff, timeout, Section::Zero::off);
   d.deadline = section.duration("deadline", d.deadline, timeout);
   d.tls = read_upstream_tls(section);
-  static_cast<void>(section.choice("tls_fallback", 0, {{"remembered", 0}, {"always", 1}, {"never", 2}}));
-  static_cast<void>(section.text("tls_ca_file", ""));
-  static_cast<void>(section.flag("dane", true));
-  static_cast<void>(section.flag("mta_sts", true));
+  d.tls_fallback = section.choice("tls_fallback", d.tls_fallback,
+                                  {{"remembered", forwarder::TlsFallback::remembered},
+                                   {"always", forwarder::TlsFallback::always},
+                                   {"never", forwarder::TlsFallback::never}});
+  if (auto file = section.maybe_text("tls_ca_file")) out.tls_ca_file = std::move(*file);
+  d.dane = section.flag("dane", d.dane);
+  d.mta_sts = section.flag("mta_sts", d.mta_sts);
   d.source_ipv4 = read_sources(section, "source_ipv4", false);
   d.source_ipv6 = read_sources(section, "source_ipv6", true);
   d.connections_per_destination =

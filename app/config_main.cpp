@@ -142,7 +142,9 @@ void read_dns(Section section, MainText& out) {
   }
   dns.timeout = section.duration("timeout", dns.timeout, {1s, 60s});
   dns.attempts = section.count("attempts", dns.attempts, {1, 10});
-  static_cast<void>(section.choice("trust_ad", 0, {{"loopback", 0}, {"always", 1}, {"never", 2}}));
+  dns.trust_ad = section.choice(
+      "trust_ad", dns.trust_ad,
+      {{"loopback", dns::TrustAd::loopback}, {"always", dns::TrustAd::always}, {"never", dns::TrustAd::never}});
   section.finish();
 }
 
@@ -226,7 +228,9 @@ void read_service(Section& root, MainText& out) {
   read_listeners(root, out);
   read_limits(root.table("limits"), out);
   read_dns(root.table("dns"), out);
-  static_cast<void>(read_listen(root.table("https"), "", "[::]:443"));
+  auto https = root.table("https");
+  out.https_listen.line = https.line();
+  out.https_listen.value = read_listen(std::move(https), "", "[::]:443");
   out.config.metrics_listen = read_listen(root.table("metrics"), "127.0.0.1:9254", "127.0.0.1:9254");
   read_log(root.table("log"), out);
 }
@@ -248,6 +252,11 @@ MainText parse_main(std::string_view text, const std::string& file, Report& repo
           {file, static_cast<unsigned>(core::parse_number(listener.where.substr(file.size() + 1)).value_or(0)),
            "listener.tls", "is \"implicit\", but there is no [tls] section; write one, or use \"none\""});
     }
+  }
+  if (!out.https_listen.value.empty() && !out.tls.present) {
+    report.errors.push_back(
+        {file, out.https_listen.line, "https.listen",
+         "needs certificates, but there is no [tls] section; write one, or leave https.listen out"});
   }
   if (const auto inactive = inactive_defaults(report.written); !inactive.empty()) {
     report.warnings.push_back({file, 0, "", "not active in this version, though on by default: " + inactive});

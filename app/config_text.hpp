@@ -43,6 +43,8 @@ struct MainText {
     std::vector<unsigned> lines;  // of each rule
     Text country, asn;            // MMDB files; "": none
   } access;
+  Text tls_ca_file;   // "" : the system's roots
+  Text https_listen;  // "" : off
   bool arc_seal = true, arc_written = false;
   unsigned arc_line = 0, dmarc_discovery_line = 0;
 };

@@ -92,7 +92,9 @@ Daemon::Unit::Unit(Daemon& daemon, const std::shared_ptr<const forwarder::Config
                forwarding, daemon.log_),
       server({shard.executor(), pipeline, daemon.connections_, daemon.memory_, shard.metrics(), daemon.log_,
               shard.random(), daemon.stress_},
-             settings) {}
+             settings) {
+  engine.share(daemon.transport_.transport());
+}
 
 Daemon::Daemon(std::shared_ptr<const Config> config, std::unique_ptr<srs::TokenFile> tokens)
     : config_(std::move(config)),
@@ -202,6 +204,11 @@ void Daemon::staff_mailroom(const forwarder::Config& forwarding) {
   boost::asio::post(units_.front()->shard.executor(), [this] { mailroom_.start(); });
 }
 
+void Daemon::use_transport(const std::shared_ptr<const forwarder::Config>& forwarding) {
+  auto& first = *units_.front();
+  transport_.use(config_, forwarding, {first.shard.executor(), &first.engine, &first.resolver, &mailroom_.durable()});
+}
+
 int Daemon::run() {
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
@@ -210,7 +217,7 @@ int Daemon::run() {
   wait_for_signal();
   std::vector<std::string> errors;
   std::string error;
-  if (!open_doors(*config_, errors) || !drop_privileges(error)) {
+  if (!open_doors(*config_, errors) || !transport_.bind(*config_, error) || !drop_privileges(error)) {
     if (!error.empty()) errors.push_back(error);
     for (const auto& text : errors) fmt::print(stderr, "onward: {}\n", text);
     return 1;
@@ -219,6 +226,7 @@ int Daemon::run() {
   if (const auto given_up = give_up_privileges(); !given_up) {
     log_.warn("not_confined", {{"reason", given_up.error().text}});
   }
+  transport_.open(*config_);
   int code = 0;
   if (!open_mailroom(code)) return code;
   admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,
@@ -240,6 +248,7 @@ int Daemon::run() {
   }
   staff_mailroom(*forwarding);
   for (auto& unit : units_) unit->shard.start();
+  use_transport(forwarding);
   for (auto& door : doors_) {
     run_door(*door);
     log_.info("listening",
@@ -265,6 +274,7 @@ int Daemon::run() {
     unit->shard.stop_now();
     unit->shard.join();
   }
+  transport_.close();
   log_.info("stopped", {{"drained", drained_}});
   if (!drained_) {
     // Sessions or attempts are still suspended somewhere below: nothing of them may run or be taken apart any more.
@@ -335,8 +345,10 @@ nlohmann::json Daemon::reload() {
   const auto fresh = std::get<std::shared_ptr<const Config>>(loaded);
   const std::size_t before = doors_.size();
   std::vector<std::string> errors;
-  if (!open_doors(*fresh, errors)) {
-    for (const auto& error : errors) log_.error("reload_failed", {{"error", error}});
+  std::string error;
+  if (!open_doors(*fresh, errors) || !transport_.bind(*fresh, error)) {
+    if (!error.empty()) errors.push_back(error);
+    for (const auto& text : errors) log_.error("reload_failed", {{"error", text}});
     answer["errors"] = errors;
     doors_.resize(before);  // what was opened in vain
     std::vector<std::string> ignored;
@@ -363,6 +375,7 @@ nlohmann::json Daemon::reload() {
       one->resolver.flush_cache();
     });
   }
+  use_transport(forwarding);
   boost::asio::post(units_.front()->shard.executor(), [unit = units_.front().get()] { unit->pipeline.test_lists(); });
   mailroom_.set_config(*forwarding, fresh->log.activity);
   dns_watch_.set_config(fresh);
@@ -385,6 +398,7 @@ net::Awaitable<nlohmann::json> Daemon::handle(nlohmann::json request) {
   const auto command = request.value("command", std::string());
   nlohmann::json answer{{"ok", false}, {"error", "unknown command"}};
   if (desk_ && QueueDesk::takes(command)) co_return co_await desk_->answer(std::move(request));
+  if (desk_ && TransportService::takes(command)) co_return co_await transport_.answer(std::move(request));
   if (command == "status") co_return co_await status();
   if (command == "reload") co_return reload();
   if (command == "diff") co_return diff();
@@ -407,6 +421,7 @@ void Daemon::begin_shutdown() {
   notify_systemd("STOPPING=1");
   log_.info("draining", {{"sessions", connections_.total()}});
   for (auto& door : doors_) door->listener->stop();
+  transport_.stop();
   auto work = shut_down();
   boost::asio::co_spawn(control_, std::move(work), boost::asio::detached);
 }

@@ -22,6 +22,7 @@
 #include "app/queue_desk.hpp"
 #include "app/rates.hpp"
 #include "app/stderr_sink.hpp"
+#include "app/transport_service.hpp"
 #include "core/budget.hpp"
 #include "core/log.hpp"
 #include "forwarder/engine.hpp"
@@ -72,6 +73,7 @@ class Daemon {
   void watch_lists();
   bool open_mailroom(int& code);
   void staff_mailroom(const forwarder::Config& forwarding);
+  void use_transport(const std::shared_ptr<const forwarder::Config>& forwarding);
   net::Awaitable<nlohmann::json> handle(nlohmann::json request);
   nlohmann::json reload();
   void begin_shutdown();
@@ -109,6 +111,7 @@ class Daemon {
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
   boost::asio::steady_timer watch_{control_}, lists_watch_{control_};
+  TransportService transport_{control_, metrics_, log_};
   std::string certificates_seen_;  // inode, size and time of change of each TLS file
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<std::unique_ptr<Door>> doors_;

@@ -7,6 +7,7 @@
 #include <boost/asio/ip/udp.hpp>
 #include <nlohmann/json.hpp>
 
+#include "core/log.hpp"
 #include "forwarder/authentication.hpp"
 #include "forwarder/next_hop.hpp"
 
@@ -19,7 +20,29 @@ namespace {
 constexpr core::Seconds kPatience{20};
 
 std::string_view tls_name(forwarder::UpstreamTls tls) {
-  return tls == forwarder::UpstreamTls::none ? "none" : "opportunistic";
+  switch (tls) {
+    case forwarder::UpstreamTls::none:
+      return "none";
+    case forwarder::UpstreamTls::opportunistic:
+      return "opportunistic";
+    case forwarder::UpstreamTls::encrypt:
+      return "encrypt";
+    case forwarder::UpstreamTls::verify:
+      return "verify";
+  }
+  return "opportunistic";
+}
+
+json explain_sts(const forwarder::StsFound& found) {
+  json out;
+  if (found.entry) {
+    out["id"] = found.entry->id;
+    out["mode"] = std::string(forwarder::to_string(found.entry->policy.mode));
+    out["mx"] = found.entry->policy.mx;
+    out["max_age_s"] = found.entry->policy.max_age.count();
+  }
+  if (!found.why.empty()) out["note"] = found.why;
+  return out;
 }
 
 // The address the kernel would send from to reach `peer`; no packet is sent for it.
@@ -51,11 +74,14 @@ std::vector<core::IpAddress> sources(const forwarder::DeliverySettings& delivery
 
 }  // namespace
 
-net::Awaitable<json> explain_destination(const forwarder::Config& forwarding, dns::Resolver& resolver,
-                                         core::Random& random, mail::Mailbox destination,
-                                         std::optional<mail::ReversePath> sender) {
+net::Awaitable<json> explain_destination(std::shared_ptr<const forwarder::Config> config, ExplainMeans means,
+                                         mail::Mailbox destination, std::optional<mail::ReversePath> sender) {
+  const forwarder::Config& forwarding = *config;
+  dns::Resolver& resolver = means.tls.resolver;
   const auto deadline = core::Deadline::after(kPatience);
   const auto target = forwarder::target_for(forwarding, destination.domain);
+  core::NullSink sink;
+  const core::Log silent(sink, core::LogFormat::text, core::LogLevel::error);
   json out;
   out["address"] = destination.to_string();
   out["srs_sender"] = sender ? sender->to_string() : "(a token, made by the daemon)";
@@ -64,12 +90,15 @@ net::Awaitable<json> explain_destination(const forwarder::Config& forwarding, dn
   if (target.route != nullptr) out["route"] = target.route->domain;
   json hosts = json::array();
   std::vector<core::IpAddress> reached;
-  auto found = co_await forwarder::find_hosts(resolver, random, forwarding, target, deadline);
+  forwarder::TlsPlanner planner(means.tls, config, target, forwarder::TlsWish::ordinary);
+  auto found = co_await forwarder::find_hosts(resolver, means.random, forwarding, target, deadline);
   if (const auto* unroutable = std::get_if<forwarder::Unroutable>(&found)) {
     out["error"] = unroutable->reply.to_log();
   } else {
+    co_await planner.find_policy(silent, deadline);
+    if (const auto sts = explain_sts(planner.sts()); !sts.is_null()) out["mta_sts"] = sts;
     for (const auto& host : std::get<std::vector<forwarder::Host>>(found)) {
-      const auto addresses = co_await forwarder::find_addresses(resolver, random, forwarding, host, deadline);
+      const auto addresses = co_await forwarder::find_addresses(resolver, means.random, forwarding, host, deadline);
       json one;
       one["host"] = host.name;
       one["preference"] = host.preference;
@@ -82,7 +111,14 @@ net::Awaitable<json> explain_destination(const forwarder::Config& forwarding, dn
           reached.push_back(endpoint.address);
         }
       }
-      if (addresses.empty()) one["error"] = forwarder::no_address(addresses, target.domain).reply.to_log();
+      if (addresses.empty()) {
+        one["error"] = forwarder::no_address(addresses, target.domain).reply.to_log();
+      } else {
+        auto all = addresses;
+        const auto plan = co_await planner.plan(host, std::move(all), deadline);
+        one["tls"] = plan.to_string();
+        one["tls_why"] = plan.why;
+      }
       hosts.push_back(std::move(one));
     }
   }

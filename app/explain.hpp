@@ -10,15 +10,21 @@
 #include "dns/resolver.hpp"
 #include "forwarder/admission.hpp"
 #include "forwarder/config.hpp"
+#include "forwarder/tls_planner.hpp"
 
 namespace app {
 
-// {address, srs_sender, tls, protocol, route?, error?, mx: [{host, preference, addresses: [..], error?}], our_spf:
-// [{source, result}]}: hosts and addresses in the order they would be tried, and what SPF will say there of our
-// envelope sender from each address we may send from. `sender`: that envelope sender; nothing: a token that only the
-// daemon makes.
-net::Awaitable<nlohmann::json> explain_destination(const forwarder::Config& forwarding, dns::Resolver& resolver,
-                                                   core::Random& random, mail::Mailbox destination,
+struct ExplainMeans {  // outlives the call
+  core::Random& random;
+  forwarder::TlsPlanner::Means tls;
+};
+
+// {address, srs_sender, tls, mta_sts?, protocol, route?, error?, mx: [{host, preference, addresses: [..], tls, tls_why,
+// error?}], our_spf: [{source, result}]}: hosts and addresses in the order they would be tried, what TLS with each must
+// be and why, and what SPF will say there of our envelope sender from each address we may send from. `sender`: that
+// envelope sender; nothing: a token that only the daemon makes. Fetches an MTA-STS policy that is not kept yet.
+net::Awaitable<nlohmann::json> explain_destination(std::shared_ptr<const forwarder::Config> forwarding,
+                                                   ExplainMeans means, mail::Mailbox destination,
                                                    std::optional<mail::ReversePath> sender);
 
 // What admission says of a client, by the daemon's own code with a memory that begins here. Outlives everything that it

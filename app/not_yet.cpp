@@ -10,18 +10,8 @@
 namespace app {
 namespace {
 
-using enum NotYet::Default;
-
-constexpr std::array kTable{
-    NotYet{"delivery.tls", "none|opportunistic"},
-    NotYet{"delivery.tls_fallback", "always", on},
-    NotYet{"delivery.tls_ca_file", ""},
-    NotYet{"delivery.dane", "false", on},
-    NotYet{"delivery.mta_sts", "false", on},
-    NotYet{"route.tls", "none|opportunistic"},
-    NotYet{"https.listen", ""},
-    NotYet{"dns.trust_ad", "never"},
-};
+// Nothing at present.
+constexpr std::array<NotYet, 0> kTable{};
 
 }  // namespace
 
@@ -49,7 +39,7 @@ std::string not_yet_message(const NotYet& entry) {
 std::string inactive_defaults(const std::set<std::string>& written) {
   std::string out;
   for (const auto& entry : kTable) {
-    if (entry.preset == on && !written.contains(std::string(entry.key))) {
+    if (entry.preset == NotYet::Default::on && !written.contains(std::string(entry.key))) {
       out += (out.empty() ? "" : ", ") + std::string(entry.key);
     }
   }

@@ -35,7 +35,8 @@ inline constexpr std::string_view kTooManyInFlight = "too many questions in flig
 
 struct Answer {
   Status status = Status::failure;
-  bool authenticated = false;              // AD bit
+  bool authenticated = false;              // AD bit, of every step where CNAMEs were followed
+  std::string canonical;                   // the name that CNAMEs led to; "" when there was none
   std::uint32_t ttl = 0;                   // seconds; of the smallest record, or of the negative answer
   std::vector<core::IpAddress> addresses;  // A, AAAA
   std::vector<Mx> mx;                      // in the order of the answer

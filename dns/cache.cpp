@@ -10,7 +10,7 @@ constexpr core::Seconds kMaxKept{86'400};
 constexpr std::size_t kEntryOverhead = 400;  // list node, index node, the values themselves
 
 std::size_t octets_of(const Question& question, const Answer& answer) {
-  std::size_t total = kEntryOverhead + 2 * question.name.size() + answer.error.size();
+  std::size_t total = kEntryOverhead + 2 * question.name.size() + answer.error.size() + answer.canonical.size();
   total += answer.addresses.size() * sizeof(core::IpAddress);
   for (const auto& mx : answer.mx) total += sizeof mx + mx.host.size();
   for (const auto* list : {&answer.names, &answer.texts, &answer.raw}) {

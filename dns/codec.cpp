@@ -265,7 +265,7 @@ Response interpret(const ldns_pkt* packet, const Question& question, unsigned cn
     auto target = ldns_rr_rd_count(cname) == 1 ? name_of(ldns_rr_rdf(cname, 0)) : std::nullopt;
     if (!target || !is_query_name(*target)) return failed("unusable CNAME");
     answer.ttl = std::min(answer.ttl, ttl_of(cname));
-    owner = std::move(*target);
+    owner = answer.canonical = std::move(*target);
   }
   const auto authority = authority_of(packet);
   if (nx_domain) {  // RFC 2308 §2.1: of the last name of the chain

@@ -203,7 +203,10 @@ struct LdnsResolver::Impl : std::enable_shared_from_this<Impl> {
       Answer& answer = response.answer;
       authenticated = answer.authenticated = authenticated && answer.authenticated;
       ttl = answer.ttl = std::min(ttl, answer.ttl);
-      if (response.kind != Kind::follow) co_return std::move(answer);
+      if (response.kind != Kind::follow) {
+        if (answer.canonical.empty() && question.name != job.question.name) answer.canonical = question.name;
+        co_return std::move(answer);
+      }
       cnames += response.cnames;  // at least one: with none left the next CNAME is a failure, and the loop ends
       question.name = std::move(response.next);
     }

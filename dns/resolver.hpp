@@ -64,12 +64,16 @@ class ZoneResolver final : public Resolver {
   void add_mx(const std::string& name, std::uint16_t preference, const std::string& host);
   void add_txt(const std::string& name, const std::string& text);
   void fail(const std::string& name, Type type);  // failure, as of SERVFAIL
+  // From now on what is added, and what is not there, is authenticated.
+  void sign() { signed_ = true; }
   net::Awaitable<Answer> resolve(Question question, core::Deadline deadline) override;
   std::size_t questions() const { return questions_; }
 
  private:
   std::map<std::pair<std::string, Type>, Answer> table_;
   std::size_t questions_ = 0;
+  bool signed_ = false;
+  Answer& entry(const std::string& name, Type type);
 };
 
 }  // namespace dns

@@ -32,9 +32,9 @@ Attempt::Attempt(Engine& engine, Order order, core::Log log)
       wake_(engine.executor_),
       pass_(engine.gate_.enter()),
       deadline_(core::Deadline::after(order_.config->delivery.deadline)),
-      candidates_(
-          {engine.resolver_, engine.random_, engine.metrics_, engine.marks_, engine.families_, abandoned_, changed},
-          order_.config, order_.target, log_) {
+      candidates_({engine.resolver_, engine.random_, engine.metrics_, engine.marks_, engine.families_,
+                   engine.transport(), engine.sts(), abandoned_, changed},
+                  order_.config, order_.target, order_.tls, log_) {
   engine_.attempts_.insert(this);
 }
 
@@ -54,6 +54,19 @@ void Attempt::begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtput
   needs_utf8_ = needs_smtputf8;
   wish_ = Wish::body;
   deadline_ = core::Deadline::after(order_.config->delivery.deadline);
+  wake_.notify();
+}
+
+void Attempt::lift_tls_policy() {
+  if (order_.tls != TlsWish::ordinary) return;
+  order_.tls = TlsWish::optional;
+  candidates_.lift_tls_policy();
+  for (auto& recipient : recipients) {
+    if (!recipient.outcome || !recipient.outcome->tls_policy) continue;
+    recipient.outcome.reset();
+    recipient.verdict.reset();
+    recipient.asked = false;
+  }
   wake_.notify();
 }
 
@@ -199,6 +212,7 @@ mail::Outcome Attempt::outcome_of(const Judgement& judgement) const {
   outcome.scope = judgement.scope;
   outcome.reply = judgement.reply;
   outcome.from_peer = judgement.from_peer;
+  outcome.tls_policy = judgement.tls_policy;
   if (upstream_) {
     outcome.host = upstream_->host;
     outcome.address = upstream_->endpoint.to_string();
@@ -263,7 +277,7 @@ net::Awaitable<std::unique_ptr<Upstream>> Attempt::take_session() {
   const bool has_share = co_await take_share();
   for (bool again = false; has_share && !abandoned_; again = true) {
     if (allow_kept_ && !order_.careful) {
-      auto kept = engine_.pool_.take(key, delivery);
+      auto kept = engine_.pool_.take(key, delivery, order_.tls);
       if (kept && !(candidates_.ipv4_only() && kept->is_ipv6())) {
         engine_.metrics_.add(core::Counter::upstream_reused);
         reused_ = true;
@@ -332,6 +346,7 @@ net::Awaitable<void> Attempt::converge() {
       parameters.eight_bit = order_.eight_bit || (parcel_ && parcel_->has_8bit_body());
       utf8_said_ = (order_.smtputf8 || needs_utf8_) && dialogue.capabilities().smtputf8;
       parameters.smtputf8 = utf8_said_;
+      parameters.requiretls = order_.tls == TlsWish::required;
       parameters.ret = order_.ret;
       parameters.envid = order_.envid;
       dialogue.mail(parameters);

@@ -34,6 +34,7 @@ class Attempt : public std::enable_shared_from_this<Attempt> {
   // Owner's side.
   std::size_t add(mail::Mailbox to, RcptParameters parameters);
   void begin_body(std::shared_ptr<const Parcel> parcel, bool needs_smtputf8);
+  void lift_tls_policy();
   void send_dot();
   void retry_other_family();
   void abandon();

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "core/log.hpp"
+#include "forwarder/opening.hpp"
+#include "forwarder/tls_planner.hpp"
 #include "forwarder/upstream.hpp"
 
 namespace forwarder {
@@ -35,10 +37,12 @@ class Candidates {
     core::Metrics& metrics;
     SourceMarks& marks;
     FamilyMemory& families;
+    Transport& transport;
+    StsFinder& sts;
     const bool& abandoned;  // true: stop as soon as possible
     net::Signal& changed;   // notified when a host was reached
   };
-  Candidates(Means means, std::shared_ptr<const Config> config, Target target, const core::Log& log);
+  Candidates(Means means, std::shared_ptr<const Config> config, Target target, TlsWish wish, const core::Log& log);
 
   // A session that has said EHLO; null when no candidate is left, and last_word() says why.
   net::Awaitable<std::unique_ptr<Upstream>> open_next(core::Deadline deadline);
@@ -54,12 +58,17 @@ class Candidates {
   bool ipv4_only() const { return ipv4_only_; }
   // A connection stood at some time: a silent destination is slow, not unreachable.
   bool reached() const { return reached_; }
+  // From now on the destination's TLS policies are passed over ("TLS-Required: No"), and every host is tried anew.
+  void lift_tls_policy();
   const std::optional<Judgement>& last_word() const { return last_; }
   const std::string& last_host() const { return last_host_; }
   std::string last_address() const { return last_endpoint_ ? last_endpoint_->to_string() : std::string(); }
 
  private:
+  net::Awaitable<void> find_all(core::Deadline deadline);
   net::Awaitable<void> next_host(core::Deadline deadline);
+  net::Awaitable<void> open(Connected connected, core::Deadline deadline, std::unique_ptr<Upstream>& result);
+  void refuse_host();
   void note(const Judgement& judgement, std::string host, const Endpoint& endpoint);
   void draw_conclusions(const core::IpAddress& source);
   void give_up(const Unroutable& unroutable);
@@ -67,14 +76,17 @@ class Candidates {
   Means means_;
   std::shared_ptr<const Config> config_;
   Target target_;
+  TlsPlanner tls_;
   const core::Log& log_;
   bool hosts_known_ = false, ipv4_only_ = false, reached_ = false;
   std::vector<Host> hosts_;
   std::size_t next_host_ = 0;
   std::string host_name_;
-  Addresses addresses_;  // of the current host, not tried yet
-  Addresses all_;        // of the current host
-  Addresses seen_;       // why addresses of all hosts were left out
+  TlsPlan plan_;              // for the current host
+  bool tls_lacking_ = false;  // a host was passed over for a policy that "TLS-Required: No" lifts
+  Addresses addresses_;       // of the current host, not tried yet
+  Addresses all_;             // of the current host
+  Addresses seen_;            // why addresses of all hosts were left out
   std::optional<Judgement> last_;
   std::string last_host_;
   std::optional<Endpoint> last_endpoint_;

@@ -28,7 +28,15 @@ namespace forwarder {
 
 enum class Family { ipv4, ipv6 };
 enum class Protocol { smtp, lmtp };
-enum class UpstreamTls { none, opportunistic };
+enum class UpstreamTls { none, opportunistic, encrypt, verify };
+// opportunistic only: when clear text may follow a handshake that failed. remembered: not within a day of TLS.
+enum class TlsFallback { remembered, always, never };
+// What the sender asks for beyond the ordinary (RFC 8689).
+enum class TlsWish {
+  ordinary,
+  required,  // MAIL FROM with REQUIRETLS
+  optional,  // "TLS-Required: No" in the header: delivery matters more than the destination's policies
+};
 
 struct Source {  // one of our addresses to send from
   core::IpAddress address;
@@ -48,6 +56,8 @@ struct DeliverySettings {
   core::Milliseconds idle{5'000};        // a kept upstream session waits so long for the next transaction
   core::Milliseconds lifetime{300'000};  // and is used so long at most
   UpstreamTls tls = UpstreamTls::opportunistic;
+  TlsFallback tls_fallback = TlsFallback::remembered;
+  bool dane = true, mta_sts = true;  // of MX hosts
   std::vector<Source> source_ipv4, source_ipv6;
   unsigned connections_per_destination = 20;
   bool private_destinations = false;

@@ -150,6 +150,7 @@ void ClientDialogue::mail(const MailParameters& parameters) {
   if (capabilities_.size && parameters.size > 0) line += " SIZE=" + std::to_string(parameters.size);
   if (capabilities_.eight_bit && parameters.eight_bit) line += " BODY=8BITMIME";
   if (parameters.smtputf8) line += " SMTPUTF8";
+  if (parameters.requiretls) line += " REQUIRETLS";
   if (capabilities_.dsn) {
     if (parameters.ret == mail::MailCommand::Ret::full) line += " RET=FULL";
     if (parameters.ret == mail::MailCommand::Ret::headers) line += " RET=HDRS";

@@ -35,9 +35,10 @@ Capabilities parse_capabilities(const mail::Reply& ehlo);
 
 struct MailParameters {
   mail::ReversePath from;
-  std::uint64_t size = 0;  // 0: SIZE is not said (not known yet)
-  bool eight_bit = false;  // BODY=8BITMIME, said when offered
-  bool smtputf8 = false;   // said; the caller has checked that it is offered
+  std::uint64_t size = 0;   // 0: SIZE is not said (not known yet)
+  bool eight_bit = false;   // BODY=8BITMIME, said when offered
+  bool smtputf8 = false;    // said; the caller has checked that it is offered
+  bool requiretls = false;  // the same (RFC 8689)
   // RFC 3461 §4.3, §4.4, said when DSN is offered; the envelope id decoded, "" for none.
   mail::MailCommand::Ret ret = mail::MailCommand::Ret::unspecified;
   std::string envid;

@@ -15,7 +15,15 @@ Engine::Engine(boost::asio::any_io_executor executor, dns::Resolver& resolver, S
       random_(random),
       metrics_(metrics),
       pool_(executor, slots),
-      gate_(executor) {}
+      gate_(executor),
+      own_transport_(std::make_unique<Transport>()) {
+  share(*own_transport_);
+}
+
+void Engine::share(Transport& transport) {
+  transport_ = &transport;
+  sts_ = std::make_unique<StsFinder>(StsFinder::Means{executor_, resolver_, metrics_, clock_, transport.policies});
+}
 
 Delivery Engine::start(Order order, const core::Log& log) {
   auto attempt = std::make_shared<Attempt>(*this, std::move(order), log);
@@ -112,6 +120,10 @@ std::optional<mail::Outcome> Delivery::known(std::size_t index) const {
 
 void Delivery::withdraw(std::size_t index) {
   attempt_->recipients[index].withdrawn = true;
+}
+
+void Delivery::lift_tls_policy() {
+  attempt_->lift_tls_policy();
 }
 
 void Delivery::be_careful() {

@@ -39,8 +39,9 @@ struct Order {
   bool careful = false;             // a dot was lost before: a fresh session, nothing pipelined, no chunks (C.3.7)
   mail::MailCommand::Ret ret = mail::MailCommand::Ret::unspecified;  // RFC 3461, said where DSN is offered
   std::string envid;
-  bool queued = false;     // the runner's, out of the queue
-  core::IpAddress client;  // its network: what shares are counted by
+  bool queued = false;              // the runner's, out of the queue
+  TlsWish tls = TlsWish::ordinary;  // what the sender asks of TLS
+  core::IpAddress client;           // its network: what shares are counted by
 };
 
 class Attempt;
@@ -74,6 +75,10 @@ class Delivery {
   std::optional<mail::Outcome> known(std::size_t index) const;
   // This recipient is not wanted any more (refused to our client); it is left out when the transaction is repeated.
   void withdraw(std::size_t index);
+
+  // The message says "TLS-Required: No" (RFC 8689 §5): recipients that a TLS policy kept from being asked are asked
+  // again, without it. Before begin_body().
+  void lift_tls_policy();
 
   // As Order::careful, from now on: the session that is open is not used.
   void be_careful();
@@ -117,6 +122,12 @@ class Engine {
          core::Metrics& metrics);
   ~Engine();
 
+  // What all shards know together of policies and of TLS; it outlives the engine. Without it the engine keeps to
+  // itself.
+  void share(Transport& transport);
+  Transport& transport() { return *transport_; }
+  StsFinder& sts() { return *sts_; }
+
   // From now on nothing is sent. `rehearsal` outlives the engine.
   void rehearse(Rehearsal& rehearsal) { rehearsal_ = &rehearsal; }
 
@@ -144,6 +155,10 @@ class Engine {
   net::Gate gate_;
   SourceMarks marks_;
   FamilyMemory families_;
+  core::SystemClock clock_;
+  std::unique_ptr<Transport> own_transport_;
+  Transport* transport_ = nullptr;
+  std::unique_ptr<StsFinder> sts_;
   Rehearsal* rehearsal_ = nullptr;
   std::set<Attempt*> attempts_;                         // all of them
   std::map<std::string, std::set<Attempt*>> lendable_;  // attempts whose client is sending data, by target

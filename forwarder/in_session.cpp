@@ -236,6 +236,12 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
   co_return co_await settle_recipient(std::move(recipient));
 }
 
+// RFC 8689 §4.1: where a message asks for both, REQUIRETLS wins.
+TlsWish InSession::tls_wish() const {
+  if (command_.requiretls) return TlsWish::required;
+  return tls_optional_ ? TlsWish::optional : TlsWish::ordinary;
+}
+
 Order InSession::order_for(Target target) const {
   Order order;
   order.config = config_;
@@ -249,6 +255,7 @@ Order InSession::order_for(Target target) const {
     order.envid = command_.envid;
   }
   order.client = core::client_network(client_.address);
+  order.tls = tls_wish();
   return order;
 }
 
@@ -306,6 +313,8 @@ net::Awaitable<bool> InSession::settle_leg(const Recipient& recipient, Leg& leg,
       co_return false;
     }
     if (verdict->fate == mail::Fate::delivered) co_return true;
+    // C.3.1: a TLS policy that was not met counts at the dot: "TLS-Required: No" may still come in the header.
+    if (verdict->tls_policy && !header_known_) co_return true;
     refusal = *verdict;
     if (leg.fallback.empty() || !is_policy_refusal(*verdict)) co_return false;
     delivery.withdraw(leg.index);

@@ -59,6 +59,7 @@ class InSession final : public Transaction, private Witness {
   net::Awaitable<std::optional<mail::Reply>> check_groups(const policy::Route& route);
   net::Awaitable<bool> ownable_by_spf();
   std::optional<mail::Reply> check_queue_room(const Recipient& recipient) const;
+  TlsWish tls_wish() const;
   Order order_for(Target target) const;
   void ask(const Recipient& recipient, Leg& leg);
   net::Awaitable<bool> settle_leg(const Recipient& recipient, Leg& leg, core::Deadline patience,
@@ -123,7 +124,9 @@ class InSession final : public Transaction, private Witness {
   bool ownable_ = false;  // promise.md, as far as it is known
   std::shared_ptr<const ReceivedParcel> parcel_;
   bool needs_utf8_ = false;
-  queue::Flight unasked_;  // of the legs that are in no group
+  bool header_known_ = false;
+  bool tls_optional_ = false;  // "TLS-Required: No" (RFC 8689 §5)
+  queue::Flight unasked_;      // of the legs that are in no group
   std::optional<Custody> custody_;
 };
 

@@ -10,6 +10,7 @@
 #include "forwarder/dressing.hpp"
 #include "forwarder/in_session.hpp"
 #include "forwarder/living.hpp"
+#include "forwarder/tls_policy.hpp"
 #include "forwarder/trouble.hpp"
 
 namespace forwarder {
@@ -243,6 +244,7 @@ queue::Envelope InSession::envelope_of(const ReceivedParcel& parcel) const {
   envelope.smtputf8 = command_.smtputf8;
   envelope.needs_smtputf8 = needs_utf8_;
   envelope.requiretls = command_.requiretls;
+  envelope.tls_optional = tls_optional_;
   envelope.has_8bit_header = parcel.content().has_8bit_header;
   envelope.has_8bit_body = parcel.content().has_8bit_body;
   envelope.client_ip = client_.address.to_string();
@@ -282,6 +284,7 @@ void InSession::begin_bodies() {
         if (leg.group == g && leg.settled) delivery.withdraw(leg.index);
       }
     }
+    if (tls_wish() == TlsWish::optional) delivery.lift_tls_policy();
     delivery.begin_body(parcel_, needs_utf8_);
   }
 }
@@ -466,6 +469,8 @@ net::Awaitable<mail::Reply> InSession::end_of_data(ClientProbe& probe) {
       co_return reject(refuse(550, {5, 6, 0}, "The header is malformed", "bad-header"));
   }
   record_.message(intake_.headers(), intake_.size());
+  header_known_ = true;
+  tls_optional_ = tls_is_optional(intake_.headers());
   if (auto refusal = check_message()) {
     pipeline_.means().metrics->add(core::Counter::loops);
     co_return reject(std::move(*refusal));

@@ -137,6 +137,7 @@ net::Awaitable<std::variant<std::vector<Host>, Unroutable>> find_hosts(dns::Reso
       Host host;
       host.name = mx_domain;
       host.port = port;
+      host.secure = answer.authenticated;
       hosts.push_back(std::move(host));
       co_return hosts;
     }
@@ -156,6 +157,7 @@ net::Awaitable<std::variant<std::vector<Host>, Unroutable>> find_hosts(dns::Reso
     host.name = mx.host;
     host.preference = mx.preference;
     host.port = port;
+    host.secure = answer.authenticated;
     found.push_back(std::move(host));
   }
   if (found.empty()) {
@@ -185,6 +187,12 @@ net::Awaitable<Addresses> find_addresses(dns::Resolver& resolver, core::Random& 
     auto [answer6, answer4] =
         co_await (resolver.resolve(std::move(six), deadline) && resolver.resolve(std::move(four), deadline));
     result.dns_failed = answer6.status == dns::Status::failure || answer4.status == dns::Status::failure;
+    result.secure = !answer6.addresses.empty() || !answer4.addresses.empty();
+    for (const auto* answer : {&answer6, &answer4}) {
+      if (answer->addresses.empty()) continue;
+      result.secure = result.secure && answer->authenticated;
+      if (!answer->canonical.empty()) result.canonical = answer->canonical;
+    }
     for (const auto& ip : answer6.addresses) found.push_back(ip.unmapped());
     for (const auto& ip : answer4.addresses) found.push_back(ip);
   }

@@ -37,6 +37,7 @@ struct Host {
   unsigned preference = 0;
   std::uint16_t port = 25;
   bool configured = false;  // named by a [[route]]: the operator's word, private addresses are his business
+  bool secure = false;      // DNSSEC vouches for its being the domain's mail host
 };
 
 // Why there is nowhere to go: fate and our own reply.
@@ -56,8 +57,10 @@ net::Awaitable<std::variant<std::vector<Host>, Unroutable>> find_hosts(dns::Reso
 
 struct Addresses {
   std::vector<Endpoint> ipv6, ipv4;
-  bool looped = false;   // an address of ours was among them (interface.md §6.3)
-  bool refused = false;  // private addresses were left out
+  bool secure = false;    // DNSSEC vouches for them, and for every alias on the way
+  std::string canonical;  // the name that aliases led to; "" when there were none
+  bool looped = false;    // an address of ours was among them (interface.md §6.3)
+  bool refused = false;   // private addresses were left out
   bool dns_failed = false;
   bool empty() const { return ipv6.empty() && ipv4.empty(); }
 };

@@ -21,15 +21,18 @@ Pool::~Pool() {
   timer_.cancel();
 }
 
-std::unique_ptr<Upstream> Pool::take(const std::string& key, const DeliverySettings& delivery) {
+std::unique_ptr<Upstream> Pool::take(const std::string& key, const DeliverySettings& delivery, TlsWish wish) {
   const auto found = kept_.find(key);
   if (found == kept_.end()) return nullptr;
   auto& sessions = found->second;
   const auto now = core::Steady::now();
   std::unique_ptr<Upstream> result;
-  while (!sessions.empty() && result == nullptr) {
-    auto candidate = std::move(sessions.back());  // the one used last is the likeliest to be alive
-    sessions.pop_back();
+  // From the back: the one used last is the likeliest to be alive.
+  for (auto at = sessions.end(); at != sessions.begin() && result == nullptr;) {
+    --at;
+    if (!(*at)->suits(wish)) continue;
+    auto candidate = std::move(*at);
+    at = sessions.erase(at);
     --size_;
     if (candidate->stream->readable()) {
       candidate->stream->close();  // gone, or out of step: something came that nobody asked for

@@ -16,8 +16,8 @@ class Pool {
   Pool(boost::asio::any_io_executor executor, Slots& slots);
   ~Pool();
 
-  // A session that may begin a transaction: nothing unread in it (UP-14), not too old. Null: none.
-  std::unique_ptr<Upstream> take(const std::string& key, const DeliverySettings& delivery);
+  // A session that may begin a transaction of this wish: nothing unread in it (UP-14), not too old. Null: none.
+  std::unique_ptr<Upstream> take(const std::string& key, const DeliverySettings& delivery, TlsWish wish);
   // Keeps a session whose transaction is over and in order; otherwise closes it.
   void put(std::unique_ptr<Upstream> upstream, const DeliverySettings& delivery);
   // Closes the longest idle session to `key`, so that its connection can be opened elsewhere. False: there is none.

@@ -105,6 +105,8 @@ net::Awaitable<std::vector<mail::Outcome>> QueuedAttempt::run(std::shared_ptr<co
     order.eight_bit = job.envelope.eight_bit;
     order.smtputf8 = job.envelope.smtputf8;
     order.careful = careful;
+    if (job.envelope.tls_optional) order.tls = TlsWish::optional;
+    if (job.envelope.requiretls) order.tls = TlsWish::required;
     order.queued = true;
     if (config->delivery.errors == ErrorDetail::full) {  // interface.md §6.24
       order.ret = job.envelope.ret;

@@ -141,8 +141,9 @@ std::vector<mail::Mailbox> reached_by(const Config& config, const mail::Mailbox&
   }
 }
 
-// Our signatures on what we say ourselves.
-core::Result<std::string> sign(const Config& config, std::string_view content, std::int64_t wall) {
+}  // namespace
+
+core::Result<std::string> sign_own(const Config& config, std::string_view content, std::int64_t wall) {
   mail::HeaderScanner scanner;
   const auto body_at = scanner.feed(content);
   assert(body_at);
@@ -160,8 +161,6 @@ core::Result<std::string> sign(const Config& config, std::string_view content, s
   }
   return prefix;
 }
-
-}  // namespace
 
 std::vector<queue::Report::About> wanted(Kind kind, const queue::Envelope& envelope,
                                          std::vector<queue::Report::About> about) {
@@ -196,7 +195,7 @@ core::Result<std::optional<queue::Composed>> make_report(const Config& config, c
   dsn.header = header;
   dsn.size = envelope.size;
   auto made = queue::make_dsn(dsn);
-  auto prefix = sign(config, made.content, time.wall);
+  auto prefix = sign_own(config, made.content, time.wall);
   if (!prefix) return prefix.error();
 
   queue::Composed composed;
@@ -210,6 +209,7 @@ core::Result<std::optional<queue::Composed>> make_report(const Config& config, c
                                     dsn.unique.substr(0, 6));
   message.envelope.smtputf8 = message.envelope.needs_smtputf8 = made.smtputf8;
   message.envelope.eight_bit = message.envelope.has_8bit_body = made.eight_bit;
+  message.envelope.requiretls = envelope.requiretls;  // RFC 8689 §5: it quotes the header
   message.envelope.helo = config.hostname;
   message.envelope.subject = "delivery report";
   message.envelope.size = composed.octets.size();

@@ -21,6 +21,10 @@ struct ReportTime {
 core::Result<std::optional<queue::Composed>> make_report(const Config& config, const queue::Report& report,
                                                          std::string_view header, ReportTime time);
 
+// Our DKIM signatures over a message of our own, each a whole field: they go on top. `wall`: Unix seconds. Errors:
+// Errc::exhausted.
+core::Result<std::string> sign_own(const Config& config, std::string_view content, std::int64_t wall);
+
 // Which of a report's recipients want to be told (RFC 3461 §4.1); the null sender never does.
 std::vector<queue::Report::About> wanted(queue::Report::Kind kind, const queue::Envelope& envelope,
                                          std::vector<queue::Report::About> about);

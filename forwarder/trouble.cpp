@@ -261,6 +261,34 @@ Judgement judge(const Trouble& trouble) {
   return trouble.reply ? judge_reply(trouble) : judge_error(trouble.stage, trouble.error);
 }
 
+Judgement judge_tls(TlsCause cause, TlsRefusal refusal) {
+  // Not a word of hosts here: our client must not learn where its mail goes.
+  const auto text = [cause]() -> std::string {
+    switch (cause) {
+      case TlsCause::configuration:
+        break;
+      case TlsCause::memory:
+        return "TLS with the destination's mail server has worked before and fails now";
+      case TlsCause::sts:
+        return "The destination's MTA-STS policy cannot be met";
+      case TlsCause::dane:
+        return "The destination's DANE records cannot be met";
+      case TlsCause::sender:
+        return "REQUIRETLS cannot be met on the way to the destination";
+    }
+    return "TLS with the destination's mail server failed";
+  };
+  Judgement result;
+  result.scope = Scope::host;
+  result.tls_policy = refusal == TlsRefusal::liftable;
+  result.reply = own_reply({4, 7, 5}, text());
+  if (refusal == TlsRefusal::permanent) {
+    result.fate = Fate::failed;
+    result.reply = Reply(550, {5, 7, 30}, "REQUIRETLS cannot be met on the way to the destination");
+  }
+  return result;
+}
+
 bool refuses_ipv6_address(const Reply& reply) {
   const auto& code = reply.enhanced;
   if (code.subject != 7 || (code.klass != 4 && code.klass != 5) || (!reply.transient() && !reply.permanent())) {

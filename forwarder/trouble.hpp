@@ -31,9 +31,19 @@ struct Judgement {
   bool from_peer = false;      // the text is the peer's
   bool about_address = false;  // an IPv6 address was refused as such: try IPv4 (interface.md §6.8)
   bool about_us = false;       // our reputation, not the message: alert (interface.md §6.22, UP-07)
+  bool tls_policy = false;     // a TLS policy forbade it, and "TLS-Required: No" would lift that (promise.md C.3.1)
 };
 
 Judgement judge(const Trouble& trouble);
+
+// Who demands more of TLS than there is, and whether that may change.
+enum class TlsCause { configuration, memory, sts, dane, sender };
+enum class TlsRefusal {
+  temporary,  // 451 4.7.5
+  liftable,   // the same; "TLS-Required: No" would allow more
+  permanent,  // 550 5.7.30: REQUIRETLS (RFC 8689 §4.2.1)
+};
+Judgement judge_tls(TlsCause cause, TlsRefusal refusal);
 
 // interface.md §6.8: 5.7.25, or 5.7.x / 4.7.x whose text speaks of IPv6, PTR or reverse DNS.
 bool refuses_ipv6_address(const mail::Reply& reply);

@@ -80,97 +80,6 @@ std::optional<core::IpAddress> pick_source(const RaceMeans& means, bool v6) {
   return good[static_cast<std::size_t>(means.random.below(good.size()))];
 }
 
-std::string helo_for(const OpenSettings& settings, const core::IpAddress& local) {
-  for (const auto* pool : {&settings.delivery->source_ipv4, &settings.delivery->source_ipv6}) {
-    for (const auto& source : *pool) {
-      if (source.address == local && !source.helo.empty()) return source.helo;
-    }
-  }
-  return settings.hostname;
-}
-
-// One try on one connection; `plain`: do not use STARTTLS.
-enum class TlsUse { as_offered, never };
-
-struct HelloResult {
-  std::unique_ptr<Upstream> upstream;
-  Judgement judgement;
-  bool handshake_failed = false;
-};
-
-net::Awaitable<HelloResult> say_hello(const OpenSettings& settings, std::unique_ptr<net::Stream> stream,
-                                      std::string host, Endpoint endpoint, TlsUse tls, core::Metrics& metrics,
-                                      core::Deadline deadline) {
-  const auto kind = settings.protocol == Protocol::lmtp ? ClientDialogue::Kind::lmtp : ClientDialogue::Kind::smtp;
-  HelloResult result;
-  auto up = std::make_unique<Upstream>(std::move(stream), kind, std::string());
-  up->host = std::move(host);
-  up->endpoint = endpoint;
-  up->helo = helo_for(settings, up->stream->local_address());
-  up->dialogue = ClientDialogue(kind, up->helo);
-  const auto limit = [&] { return deadline.within(settings.delivery->command_timeout); };
-
-  // Greeting.
-  auto said = co_await up->exchange(limit());
-  auto stage = Stage::greeting;
-  const mail::Reply* reply = up->dialogue.greeting_reply() ? &*up->dialogue.greeting_reply() : nullptr;
-  if (said && reply != nullptr && reply->positive()) {
-    up->dialogue.hello();
-    said = co_await up->exchange(limit());
-    stage = Stage::hello;
-    reply = up->dialogue.hello_reply() ? &*up->dialogue.hello_reply() : nullptr;
-  }
-  if (!said || reply == nullptr || !reply->positive()) {
-    if (!said && said.error() == core::Errc::protocol) metrics.add(core::Counter::upstream_replies_bad);
-    result.judgement = judge(up->trouble(stage, said ? reply : nullptr, said ? core::Error() : said.error()));
-    co_return result;
-  }
-  const bool want_tls = settings.tls == UpstreamTls::opportunistic && tls == TlsUse::as_offered &&
-                        up->dialogue.capabilities().starttls && settings.tls_client != nullptr;
-  if (!want_tls) {
-    result.upstream = std::move(up);
-    co_return result;
-  }
-
-  up->dialogue.starttls();
-  said = co_await up->exchange(limit());
-  if (!said) {
-    // TL-03: octets behind the 220 are somebody meddling with TLS, not a mere slip of the protocol.
-    const bool meddled = said.error() == core::Errc::protocol;
-    if (meddled) metrics.add(core::Counter::upstream_replies_bad);
-    result.judgement = judge(up->trouble(meddled ? Stage::tls : Stage::starttls, nullptr, said.error()));
-    co_return result;
-  }
-  if (!up->dialogue.starttls_reply() || !up->dialogue.starttls_reply()->positive()) {
-    result.upstream = std::move(up);  // offered and refused: opportunistic means plain then
-    co_return result;
-  }
-  if (!up->stream->buffered().empty() || up->stream->readable()) {  // TL-03
-    metrics.add(core::Counter::upstream_replies_bad);
-    result.judgement = judge(up->trouble(Stage::tls, nullptr, core::make_error_code(core::Errc::protocol)));
-    co_return result;
-  }
-  const std::string server_name = up->host;
-  const auto shaken = co_await up->stream->start_tls(*settings.tls_client, server_name, limit());
-  if (!shaken) {
-    metrics.add(core::Counter::tls_out_failed);
-    result.handshake_failed = true;
-    result.judgement = judge(up->trouble(Stage::tls, nullptr, shaken.error()));
-    co_return result;
-  }
-  metrics.add(core::Counter::tls_out);
-  up->dialogue.tls_started();
-  up->dialogue.hello();
-  said = co_await up->exchange(limit());
-  reply = up->dialogue.hello_reply() ? &*up->dialogue.hello_reply() : nullptr;
-  if (!said || reply == nullptr || !reply->positive()) {
-    result.judgement = judge(up->trouble(Stage::hello, said ? reply : nullptr, said ? core::Error() : said.error()));
-    co_return result;
-  }
-  result.upstream = std::move(up);
-  co_return result;
-}
-
 // What the two families' coroutines of one race share. Lives until both are through.
 struct Race {
   explicit Race(boost::asio::any_io_executor executor) : changed(executor), second_may_start(executor) {}
@@ -218,28 +127,6 @@ net::Awaitable<void> run_family(std::shared_ptr<Race> state, std::shared_ptr<Run
 }
 
 }  // namespace
-
-net::Awaitable<Opened> open_session(OpenSettings settings, std::unique_ptr<net::Stream> stream, std::string host,
-                                    Endpoint endpoint, core::Metrics& metrics, core::Deadline deadline) {
-  Opened opened;
-  opened.endpoint = endpoint;
-  opened.source = stream->local_address();
-  auto first = co_await say_hello(settings, std::move(stream), host, endpoint, TlsUse::as_offered, metrics, deadline);
-  if (first.handshake_failed) {
-    auto again = co_await net::connect(endpoint.address, endpoint.port, opened.source,
-                                       deadline.within(settings.delivery->connect_timeout));
-    if (again) {
-      auto plain = std::move(*again);
-      auto second = co_await say_hello(settings, std::move(plain), host, endpoint, TlsUse::never, metrics, deadline);
-      opened.upstream = std::move(second.upstream);
-      opened.judgement = std::move(second.judgement);
-      co_return opened;
-    }
-  }
-  opened.upstream = std::move(first.upstream);
-  opened.judgement = std::move(first.judgement);
-  co_return opened;
-}
 
 net::Awaitable<Connected> race(RaceMeans means, Addresses& addresses, core::Deadline deadline) {
   const auto& delivery = means.delivery;

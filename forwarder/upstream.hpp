@@ -1,5 +1,6 @@
-// One open session with a next hop: stream, client dialogue, and where it leads. Opened here (connect, greeting, EHLO,
-// STARTTLS), kept between transactions by the Pool. Owned by exactly one of: an attempt, the pool.
+// One open session with a next hop: stream, client dialogue, and where it leads. Connected here, opened by
+// forwarder/opening (greeting, EHLO, STARTTLS), kept between transactions by the Pool. Owned by exactly one of: an
+// attempt, the pool.
 #pragma once
 
 #include <map>
@@ -45,39 +46,27 @@ struct Upstream {
   core::Steady::time_point idle_since{};
   unsigned transactions = 0;
   unsigned generation = 0;  // of the pool when it was opened
+  std::string verified_by;  // "dane", "mta-sts", "verified"; "" when nobody insisted on the server's certificate
+  TlsWish wish = TlsWish::ordinary;  // under which it was opened
 
   // Writes what the dialogue wants to say and reads until no reply is awaited any more. One deadline for the whole
   // exchange (UP-02). Errors leave dialogue.stage() at what must be blamed.
   net::Awaitable<core::Result<void>> exchange(core::Deadline deadline);
 
   bool is_ipv6() const { return endpoint.address.is_v6(); }
-  std::string tls_text() const { return stream->tls() ? stream->tls()->to_string() : std::string(); }
+  // "TLSv1.3 TLS_AES_256_GCM_SHA384 dane"; "" in clear text.
+  std::string tls_text() const {
+    if (!stream->tls()) return {};
+    return stream->tls()->to_string() + (verified_by.empty() ? "" : " " + verified_by);
+  }
+  // May a transaction with this wish use a session that was opened for another one? What policies had no say in, or
+  // what does not know REQUIRETLS, is for nobody else.
+  bool suits(TlsWish other) const {
+    return other == TlsWish::optional || wish == other || (other == TlsWish::ordinary && wish == TlsWish::required);
+  }
   // What `judge` is told when `reply` or `error` came.
   Trouble trouble(Stage stage, const mail::Reply* reply, core::Error error) const;
 };
-
-// How to open a session.
-struct OpenSettings {
-  Protocol protocol = Protocol::smtp;
-  UpstreamTls tls = UpstreamTls::opportunistic;
-  const DeliverySettings* delivery = nullptr;  // of the Config, which outlives the call
-  std::string hostname;
-  std::shared_ptr<const net::TlsClient> tls_client;
-};
-
-// A session that said EHLO, or why there is none.
-struct Opened {
-  std::unique_ptr<Upstream> upstream;
-  Judgement judgement;     // when there is no upstream
-  Endpoint endpoint;       // that was tried last
-  core::IpAddress source;  // our own address there
-};
-
-// Says the greeting, EHLO and, when offered and wanted, STARTTLS on a connected stream to `endpoint` of `host`. A
-// failed handshake under "opportunistic" connects once more and stays plain; octets behind the 220 of STARTTLS do not
-// (TL-03).
-net::Awaitable<Opened> open_session(OpenSettings settings, std::unique_ptr<net::Stream> stream, std::string host,
-                                    Endpoint endpoint, core::Metrics& metrics, core::Deadline deadline);
 
 // The first address that connects: the preferred family's addresses in turn, the other family's from `race_after` on or
 // when the preferred ones have failed (interface.md [delivery], DN-13). What was tried is taken off the lists.

@@ -23,7 +23,9 @@ struct Outcome {
   bool from_peer = false;  // reply is the peer's
   std::string host;        // who answered: host name, "" when nobody did
   std::string address;     // "[::1]:25", "" when none was reached
-  std::string tls;         // "TLSv1.3 TLS_AES_256_GCM_SHA384", "" when plain
+  std::string tls;         // "TLSv1.3 TLS_AES_256_GCM_SHA384", "... dane" when verified by it; "" when plain
+  // A TLS policy of the destination forbade delivery; "TLS-Required: No" in the header lifts that (RFC 8689 §5).
+  bool tls_policy = false;
 };
 
 }  // namespace mail

@@ -325,6 +325,7 @@ struct Stream::Impl {
   }
   Errc fail_tls(Errc error) {
     if (tls_error.empty()) tls_error = tls->error();
+    if (tls_fault == TlsFault::none) tls_fault = tls->fault() != TlsFault::none ? tls->fault() : TlsFault::handshake;
     return error;
   }
 
@@ -339,6 +340,7 @@ struct Stream::Impl {
   std::unique_ptr<TlsSession> tls;
   std::optional<TlsInfo> info;
   std::string tls_error;
+  TlsFault tls_fault = TlsFault::none;
 
   Deadline deadline = Deadline::never();
   core::Steady::time_point armed_at;
@@ -439,13 +441,16 @@ Awaitable<core::Result<void>> Stream::start_tls(const TlsServer& server, Deadlin
   co_return co_await impl.handshake(deadline);
 }
 
-Awaitable<core::Result<void>> Stream::start_tls(const TlsClient& client, std::string server_name, Deadline deadline) {
+Awaitable<core::Result<void>> Stream::start_tls(const TlsClient& client, TlsDemand demand, Deadline deadline) {
   Impl& impl = *impl_;
   assert(impl.input.size() == 0 && !impl.tls);
   if (impl.input.size() != 0 || impl.tls) co_return Errc::protocol;
   if (!impl.socket.is_open()) co_return Errc::cancelled;
-  impl.tls = client.session(impl.socket.native_handle(), server_name, impl.tls_error);
-  if (!impl.tls) co_return Errc::tls_failed;
+  impl.tls = client.session(impl.socket.native_handle(), demand, impl.tls_error);
+  if (!impl.tls) {
+    impl.tls_fault = TlsFault::certificate;
+    co_return Errc::tls_failed;
+  }
   co_return co_await impl.handshake(deadline);
 }
 
@@ -454,6 +459,9 @@ const std::optional<TlsInfo>& Stream::tls() const {
 }
 const std::string& Stream::tls_error() const {
   return impl_->tls_error;
+}
+TlsFault Stream::tls_fault() const {
+  return impl_->tls_fault;
 }
 
 bool Stream::peer_gone() {

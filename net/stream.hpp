@@ -23,13 +23,27 @@ using Socket = boost::asio::ip::tcp::socket;
 
 class TlsServer;  // net/tls.hpp
 class TlsClient;
+struct TlsDemand;
+
+// Why TLS with a server was not to be had, or not to be trusted.
+enum class TlsFault {
+  none,
+  handshake,      // no common version or cipher, a broken or silent peer
+  untrusted,      // no chain to a root
+  expired,        // the certificate, or one above it
+  wrong_name,     // the certificate is for somebody else
+  tlsa_mismatch,  // no TLSA record matches
+  certificate,    // anything else about it
+};
 
 struct TlsInfo {
-  std::string version;             // "TLSv1.3"
-  std::string cipher;              // "TLS_AES_256_GCM_SHA384"
-  std::string server_name;         // SNI, "" when none
-  std::string client_certificate;  // subject, "" when none was given
-  bool verified = false;           // the peer's certificate verified (client side)
+  std::string version;              // "TLSv1.3"
+  std::string cipher;               // "TLS_AES_256_GCM_SHA384"
+  std::string server_name;          // SNI, "" when none
+  std::string client_certificate;   // subject, "" when none was given
+  bool verified = false;            // the server's certificate passed (client side)
+  bool by_dane = false;             // by a TLSA record
+  TlsFault fault = TlsFault::none;  // why it would not have passed, where nobody insisted (TlsDemand::Verify::watch)
   std::string to_string() const { return version + " " + cipher; }
 };
 
@@ -61,11 +75,13 @@ class Stream {
   // where asserts are off. Errors: timed_out, cancelled, tls_failed (tls_error() says why). `server` and `client` need
   // to outlive the handshake only.
   Awaitable<core::Result<void>> start_tls(const TlsServer& server, core::Deadline deadline);
-  Awaitable<core::Result<void>> start_tls(const TlsClient& client, std::string server_name, core::Deadline deadline);
+  Awaitable<core::Result<void>> start_tls(const TlsClient& client, TlsDemand demand, core::Deadline deadline);
   const std::optional<TlsInfo>& tls() const;
   // Why TLS failed, for logs: OpenSSL's reason, "" when nothing failed. May hold text the peer chose: printable ASCII
   // only.
   const std::string& tls_error() const;
+  // The same as a kind; none when nothing failed.
+  TlsFault tls_fault() const;
 
   // Looks without waiting: true when the peer has closed or broken the connection (promise.md I3). Unread octets do not
   // count as gone; they stay unread.

@@ -15,6 +15,8 @@
 #include <utility>
 
 #include "core/text.hpp"
+#include "net/ticket_keys.hpp"
+#include "net/tls_context.hpp"
 #include "net/tls_session.hpp"
 
 namespace net {
@@ -31,7 +33,6 @@ void free_chain(STACK_OF(X509) * chain) {
   sk_X509_pop_free(chain, X509_free);
 }
 
-using Context = std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>>;
 using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
 using Chain = std::unique_ptr<STACK_OF(X509), Deleter<free_chain>>;
 using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
@@ -39,7 +40,6 @@ using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 using GeneralNames = std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>>;
 
 constexpr long kMaxClientCertificate = 32 * 1024;  // octets of the client's chain (TL-06)
-constexpr long kTicketLifetime = 2 * 60 * 60;      // seconds
 
 struct Pair {
   Certificate certificate;
@@ -48,13 +48,6 @@ struct Pair {
   int key_type = 0;
   std::set<std::string> names;  // lower case; wildcards as "*.example.org"
 };
-
-std::string reason() {
-  const auto code = ERR_get_error();
-  const char* text = code != 0 ? ERR_reason_error_string(code) : nullptr;
-  ERR_clear_error();
-  return text != nullptr ? text : "unknown error";
-}
 
 // A name as certificates may carry and SNI may ask for; anything else selects nothing (TL-07).
 bool is_plain_name(std::string_view name) {
@@ -118,7 +111,7 @@ bool read_certificates(const std::string& path, Pair& pair, std::string& error) 
   if (!file) return false;
   pair.certificate.reset(PEM_read_bio_X509_AUX(file.get(), nullptr, no_passphrase, nullptr));
   if (!pair.certificate) {
-    error = path + ": no certificate in it (" + reason() + ")";
+    error = path + ": no certificate in it (" + openssl_reason() + ")";
     return false;
   }
   pair.chain.reset(sk_X509_new_null());
@@ -127,7 +120,7 @@ bool read_certificates(const std::string& path, Pair& pair, std::string& error) 
   }
   const auto code = ERR_peek_last_error();
   if (ERR_GET_LIB(code) != ERR_LIB_PEM || ERR_GET_REASON(code) != PEM_R_NO_START_LINE) {
-    error = path + ": a certificate of the chain cannot be read (" + reason() + ")";
+    error = path + ": a certificate of the chain cannot be read (" + openssl_reason() + ")";
     return false;
   }
   ERR_clear_error();
@@ -147,7 +140,7 @@ bool read_key(const std::string& path, Pair& pair, std::string& error) {
   if (!file) return false;
   pair.key.reset(PEM_read_bio_PrivateKey(file.get(), nullptr, no_passphrase, nullptr));
   if (!pair.key) {
-    error = path + ": no private key in it that can be read without a pass phrase (" + reason() + ")";
+    error = path + ": no private key in it that can be read without a pass phrase (" + openssl_reason() + ")";
     return false;
   }
   pair.key_type = EVP_PKEY_get_base_id(pair.key.get());
@@ -177,20 +170,14 @@ bool set_min_version(SSL_CTX* context, const std::string& version) {
   return number != 0 && SSL_CTX_set_min_proto_version(context, number) == 1;
 }
 
-void set_common(SSL_CTX* context) {
-  SSL_CTX_set_mode(context,
-                   SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-}
-
-Context make_server_context(const TlsServerSettings& settings, std::string& error) {
-  Context context(SSL_CTX_new(TLS_server_method()));
+TlsContext make_server_context(const TlsServerSettings& settings, std::string& error) {
+  TlsContext context(SSL_CTX_new(TLS_server_method()));
   if (!context) {
-    error = "TLS: " + reason();
+    error = "TLS: " + openssl_reason();
     return nullptr;
   }
   SSL_CTX* const c = context.get();
-  set_common(c);
+  set_common_options(c);
   if (!set_min_version(c, settings.min_version)) {
     error = "tls.min_version: \"" + settings.min_version + "\" is none of 1.1, 1.2, 1.3";
     return nullptr;
@@ -199,22 +186,22 @@ Context make_server_context(const TlsServerSettings& settings, std::string& erro
   std::string ciphers = settings.ciphers;
   if (settings.min_version == "1.1") ciphers = (ciphers.empty() ? "DEFAULT" : ciphers) + ":@SECLEVEL=0";
   if (!ciphers.empty() && SSL_CTX_set_cipher_list(c, ciphers.c_str()) != 1) {
-    error = "tls.ciphers: " + reason();
+    error = "tls.ciphers: " + openssl_reason();
     return nullptr;
   }
   if (!settings.ciphersuites.empty() && SSL_CTX_set_ciphersuites(c, settings.ciphersuites.c_str()) != 1) {
-    error = "tls.ciphersuites: " + reason();
+    error = "tls.ciphersuites: " + openssl_reason();
     return nullptr;
   }
   if (!settings.ciphers.empty() || !settings.ciphersuites.empty()) {
     SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE);
   }
   SSL_CTX_set_dh_auto(c, 1);
-  // Tickets only: their keys are this context's own, so no other listener (and no former configuration) takes them; the
-  // session id context says the same once more (TL-06). No session is kept in memory.
+  // Tickets only: their keys are this listener's own, so no other listener (and no former configuration) takes them;
+  // the session id context says the same once more (TL-06). No session is kept in memory.
   SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(c, 1);
-  SSL_CTX_set_timeout(c, kTicketLifetime);
+  SSL_CTX_set_timeout(c, static_cast<long>(TicketKeys::kLifetime.count()));
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   EVP_Digest(settings.listener_name.data(), settings.listener_name.size(), digest.data(), &size, EVP_sha256(), nullptr);
@@ -228,9 +215,10 @@ Context make_server_context(const TlsServerSettings& settings, std::string& erro
 
 struct TlsServer::Impl {
   std::vector<Pair> pairs;
-  std::map<std::vector<std::size_t>, Context> contexts;  // by the pairs in them
+  std::map<std::vector<std::size_t>, TlsContext> contexts;  // by the pairs in them
   std::map<std::string, SSL_CTX*> by_name;
   SSL_CTX* fallback = nullptr;
+  TicketKeys ticket_keys;  // of this listener, whatever certificate is chosen
 
   // The first pair of each key type among those that `matches` names.
   template <class F>
@@ -252,12 +240,13 @@ struct TlsServer::Impl {
     for (const std::size_t i : chosen) {
       const Pair& pair = pairs[i];
       if (SSL_CTX_use_cert_and_key(context.get(), pair.certificate.get(), pair.key.get(), pair.chain.get(), 1) != 1) {
-        error = settings.pairs[i].certificate + ": " + reason();
+        error = settings.pairs[i].certificate + ": " + openssl_reason();
         return nullptr;
       }
     }
     SSL_CTX_set_tlsext_servername_callback(context.get(), &Impl::on_server_name);
     SSL_CTX_set_tlsext_servername_arg(context.get(), this);
+    ticket_keys.use_in(context.get());
     return context.get();
   }
 
@@ -304,58 +293,13 @@ std::shared_ptr<const TlsServer> TlsServer::make(const TlsServerSettings& settin
   return std::shared_ptr<const TlsServer>(new TlsServer(std::move(impl)));
 }
 
+bool TlsServer::has_certificate_for(std::string_view name) const {
+  const auto host = core::lower(name);
+  return std::ranges::any_of(impl_->pairs, [&](const Pair& pair) { return covers(pair, host); });
+}
+
 std::unique_ptr<TlsSession> TlsServer::session(int fd) const {
   return std::make_unique<TlsSession>(impl_->fallback, fd, TlsSession::Side::server);
-}
-
-struct TlsClient::Impl {
-  Verify verify = Verify::none;
-  Context context;
-};
-
-TlsClient::TlsClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-TlsClient::~TlsClient() = default;
-
-std::shared_ptr<const TlsClient> TlsClient::make(Verify verify, const std::string& ca_file, std::string& error) {
-  auto impl = std::make_unique<Impl>();
-  impl->verify = verify;
-  impl->context.reset(SSL_CTX_new(TLS_client_method()));
-  SSL_CTX* const c = impl->context.get();
-  if (c == nullptr) {
-    error = "TLS: " + reason();
-    return nullptr;
-  }
-  set_common(c);
-  SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
-  if (verify == Verify::none) {
-    // Opportunistic (RFC 7435): old TLS is better than none, and no certificate is looked at anyway.
-    SSL_CTX_set_min_proto_version(c, TLS1_VERSION);
-    SSL_CTX_set_cipher_list(c, "DEFAULT:@SECLEVEL=0");
-    SSL_CTX_set_options(c, SSL_OP_LEGACY_SERVER_CONNECT);
-    SSL_CTX_set_verify(c, SSL_VERIFY_NONE, nullptr);
-  } else {
-    SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
-    SSL_CTX_set_verify(c, SSL_VERIFY_PEER, nullptr);
-    const int loaded =
-        ca_file.empty() ? SSL_CTX_set_default_verify_paths(c) : SSL_CTX_load_verify_file(c, ca_file.c_str());
-    if (loaded != 1) {
-      error = (ca_file.empty() ? std::string("the system's certificates") : ca_file) + ": " + reason();
-      return nullptr;
-    }
-  }
-  ERR_clear_error();
-  return std::shared_ptr<const TlsClient>(new TlsClient(std::move(impl)));
-}
-
-std::unique_ptr<TlsSession> TlsClient::session(int fd, const std::string& server_name, std::string& error) const {
-  std::string name = server_name;
-  if (!name.empty() && name.back() == '.') name.pop_back();
-  auto session = std::make_unique<TlsSession>(impl_->context.get(), fd, TlsSession::Side::client);
-  if (!session->set_server_name(name, impl_->verify == Verify::required)) {
-    error = "the server's name cannot be verified";
-    return nullptr;
-  }
-  return session;
 }
 
 }  // namespace net

@@ -120,19 +120,81 @@ TlsSession::TlsSession(ssl_ctx_st* context, int fd, Side side) : ssl_(SSL_new(co
 
 TlsSession::~TlsSession() = default;
 
-bool TlsSession::set_server_name(const std::string& name, bool verify) {
+bool TlsSession::demand(const TlsDemand& demand) {
+  using Verify = TlsDemand::Verify;
   if (broken_) return true;  // the handshake says so
-  verify_ = verify;
+  insisted_ = demand.verify == Verify::roots || demand.verify == Verify::dane;
+  verify_ = insisted_ || demand.verify == Verify::watch;
+  std::string name = demand.server_name;
+  if (name.ends_with('.')) name.pop_back();
   const bool usable = !name.empty() && name.size() <= kMaxServerName && name.find('\0') == std::string::npos;
-  if (!usable) return !verify;
+  if (!usable) return !std::exchange(verify_, false) || !insisted_;
+  const bool is_address = core::IpAddress::parse(name).has_value();
+  if (demand.verify == Verify::dane) return !is_address && expect_tlsa(demand, name);
+  // Without insistence, better without SNI than without TLS.
+  const bool named = is_address || SSL_set_tlsext_host_name(ssl_.get(), name.c_str()) == 1;
+  if (!verify_) return true;
+  return (named && expect_name(name)) || !insisted_;
+}
+
+bool TlsSession::expect_name(const std::string& name) {
+  if (insisted_) SSL_set_verify(ssl_.get(), SSL_VERIFY_PEER, nullptr);
   auto* parameters = SSL_get0_param(ssl_.get());
-  if (core::IpAddress::parse(name)) {
-    return !verify || X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str()) == 1;
+  // RFC 9525 §2: the subject's common name is no identity of a server.
+  X509_VERIFY_PARAM_set_hostflags(parameters,
+                                  X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  if (core::IpAddress::parse(name)) return X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str()) == 1;
+  return SSL_set1_host(ssl_.get(), name.c_str()) == 1;
+}
+
+bool TlsSession::expect_tlsa(const TlsDemand& demand, const std::string& name) {
+  ERR_clear_error();
+  SSL_set_verify(ssl_.get(), SSL_VERIFY_PEER, nullptr);
+  X509_VERIFY_PARAM_set_hostflags(SSL_get0_param(ssl_.get()), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  if (SSL_dane_enable(ssl_.get(), name.c_str()) <= 0) return false;
+  SSL_dane_set_flags(ssl_.get(), DANE_FLAG_NO_DANE_EE_NAMECHECKS);  // RFC 7672 §3.1.1
+  for (const auto& other : demand.also_named) SSL_add1_host(ssl_.get(), other.c_str());
+  bool any = false;
+  for (const auto& record : demand.tlsa) any = add_tlsa(ssl_.get(), record) || any;
+  return any;
+}
+
+bool TlsSession::add_tlsa(ssl_st* ssl, const Tlsa& record) {
+  if (record.usage != 2 && record.usage != 3) return false;
+  const int result = SSL_dane_tlsa_add(ssl, record.usage, record.selector, record.matching,
+                                       reinterpret_cast<const unsigned char*>(record.data.data()), record.data.size());
+  ERR_clear_error();
+  return result > 0;
+}
+
+void TlsSession::judge_certificate() {
+  if (!verify_) return;
+  const long verdict = SSL_get_verify_result(ssl_.get());
+  switch (verdict) {
+    case X509_V_OK:
+      certificate_fault_ = TlsFault::none;
+      break;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      certificate_fault_ = TlsFault::expired;
+      break;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      certificate_fault_ = TlsFault::wrong_name;
+      break;
+    case X509_V_ERR_DANE_NO_MATCH:
+      certificate_fault_ = TlsFault::tlsa_mismatch;
+      break;
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_UNTRUSTED:
+      certificate_fault_ = TlsFault::untrusted;
+      break;
+    default:
+      certificate_fault_ = TlsFault::certificate;
   }
-  const bool named = SSL_set_tlsext_host_name(ssl_.get(), name.c_str()) == 1;
-  if (!verify) return true;  // opportunistic: better without SNI than without TLS
-  X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  return named && SSL_set1_host(ssl_.get(), name.c_str()) == 1;
 }
 
 TlsSession::Step TlsSession::step(int result) {
@@ -155,10 +217,11 @@ TlsSession::Step TlsSession::step(int result) {
     }
   }
   broken_ = true;
-  const long verdict = SSL_get_verify_result(ssl_.get());
   error_ = drain_errors();
-  if (verify_ && !established_ && verdict != X509_V_OK) {
-    error_ = cleansed(std::string("certificate: ") + X509_verify_cert_error_string(verdict));
+  if (insisted_ && !established_) judge_certificate();
+  if (certificate_fault_ != TlsFault::none && !established_) {
+    const char* why = X509_verify_cert_error_string(SSL_get_verify_result(ssl_.get()));
+    error_ = cleansed(std::string("certificate: ") + why);
   }
   if (error_.empty()) error_ = "connection lost";
   return fault_;
@@ -168,7 +231,10 @@ TlsSession::Step TlsSession::handshake() {
   if (broken_) return fault_;
   ERR_clear_error();
   const auto result = step(SSL_do_handshake(ssl_.get()));
-  if (result == Step::done) established_ = true;
+  if (result == Step::done) {
+    established_ = true;
+    judge_certificate();
+  }
   if (result == Step::closed) error_ = "connection closed";
   return result;
 }
@@ -217,7 +283,9 @@ TlsInfo TlsSession::info() const {
   if (name != nullptr) info.server_name = cleansed(name);
   X509* peer = SSL_get0_peer_certificate(ssl_.get());
   if (peer != nullptr && side_ == Side::server) info.client_certificate = subject_of(peer);
-  info.verified = verify_ && peer != nullptr && SSL_get_verify_result(ssl_.get()) == X509_V_OK;
+  info.verified = verify_ && peer != nullptr && certificate_fault_ == TlsFault::none;
+  info.by_dane = info.verified && SSL_get0_dane_authority(ssl_.get(), nullptr, nullptr) >= 0;
+  info.fault = certificate_fault_;
   return info;
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "net/stream.hpp"
+#include "net/tls.hpp"
 
 struct ssl_st;
 struct ssl_ctx_st;
@@ -30,8 +31,11 @@ class TlsSession {
   TlsSession(const TlsSession&) = delete;
   ~TlsSession();
 
-  // Client side, before the handshake. An IP literal is sent as no SNI (RFC 6066 §3). False: the name is not usable.
-  bool set_server_name(const std::string& name, bool verify);
+  // Client side, before the handshake. An IP literal is sent as no SNI (RFC 6066 §3). False: the demand cannot be met
+  // with this name, or these records.
+  bool demand(const TlsDemand& demand);
+  // True: a record that `ssl`, which has DANE enabled, can go by.
+  static bool add_tlsa(ssl_st* ssl, const Tlsa& record);
 
   Step handshake();
   Step read(std::span<char> out, std::size_t& got);
@@ -46,18 +50,25 @@ class TlsSession {
   // After a handshake that was given up: no later call may carry it on.
   void abandon();
   const std::string& error() const { return error_; }
+  // What was wrong with the peer's certificate, or would have been (TlsDemand::Verify::watch).
+  TlsFault fault() const { return certificate_fault_; }
 
  private:
+  bool expect_name(const std::string& name);
+  bool expect_tlsa(const TlsDemand& demand, const std::string& name);
+  void judge_certificate();
   Step step(int result);
   struct Free {
     void operator()(ssl_st* ssl) const;
   };
   std::unique_ptr<ssl_st, Free> ssl_;
   Side side_;
-  bool verify_ = false;
+  bool verify_ = false;    // the certificate is looked at
+  bool insisted_ = false;  // and must pass
   bool established_ = false;
   bool broken_ = false;  // after a fatal error OpenSSL must not be called again
   Step fault_ = Step::failed;
+  TlsFault certificate_fault_ = TlsFault::none;
   std::string error_;
 };
 

@@ -45,6 +45,7 @@ struct Envelope {
   bool smtputf8 = false;        // the client said SMTPUTF8
   bool needs_smtputf8 = false;  // the header or an address cannot go without it (interface.md §6.29)
   bool requiretls = false;      // RFC 8689
+  bool tls_optional = false;    // the message says "TLS-Required: No" (RFC 8689 §5)
   bool has_8bit_header = false;
   bool has_8bit_body = false;
   std::string client_ip, helo;

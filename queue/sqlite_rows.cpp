@@ -58,7 +58,8 @@ mail::Mailbox mailbox_of(std::string_view text) {
 
 std::int64_t flags_of(const Envelope& envelope) {
   return (envelope.eight_bit ? 1 : 0) | (envelope.smtputf8 ? 2 : 0) | (envelope.needs_smtputf8 ? 4 : 0) |
-         (envelope.requiretls ? 8 : 0) | (envelope.has_8bit_header ? 16 : 0) | (envelope.has_8bit_body ? 32 : 0);
+         (envelope.requiretls ? 8 : 0) | (envelope.has_8bit_header ? 16 : 0) | (envelope.has_8bit_body ? 32 : 0) |
+         (envelope.tls_optional ? 64 : 0);
 }
 
 std::int64_t notify_bits(const mail::Notify& notify) {
@@ -98,6 +99,7 @@ Job read_message(const sqlite::Statement& row, int at) {
   envelope.requiretls = (flags & 8) != 0;
   envelope.has_8bit_header = (flags & 16) != 0;
   envelope.has_8bit_body = (flags & 32) != 0;
+  envelope.tls_optional = (flags & 64) != 0;
   envelope.client_ip = row.string(at++);
   envelope.helo = row.string(at++);
   envelope.message_id = row.string(at++);

@@ -52,6 +52,7 @@ Step ServerDialogue::feed(std::string_view line, Behind behind) {
   mail::CommandContext context;
   context.extended = extended_;
   context.smtputf8 = in_transaction_ && smtputf8_;
+  context.offered_requiretls = tls_ == TlsOffer::active;
   auto parsed = mail::parse_command(line, context);
   if (auto* problem = std::get_if<mail::CommandError>(&parsed)) return reject(line, std::move(*problem));
   return std::visit([&](auto&& command) { return take(std::forward<decltype(command)>(command), behind); },
@@ -84,6 +85,7 @@ Reply ServerDialogue::ehlo_reply() const {
   lines.emplace_back("PIPELINING");                                   // RFC 2920
   lines.push_back("SIZE " + std::to_string(settings_.message_size));  // RFC 1870
   if (tls_ == TlsOffer::starttls) lines.emplace_back("STARTTLS");     // RFC 3207
+  if (tls_ == TlsOffer::active) lines.emplace_back("REQUIRETLS");     // RFC 8689 §2: within TLS only
   lines.emplace_back("8BITMIME");                                     // RFC 6152
   lines.emplace_back("SMTPUTF8");                                     // RFC 6531
   lines.emplace_back("ENHANCEDSTATUSCODES");                          // RFC 2034

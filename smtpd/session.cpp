@@ -101,6 +101,7 @@ net::Awaitable<void> Session::run() {
   log_.info("session_end", {{"client_ip", client_.address.to_string()},
                             {"helo", client_.helo},
                             {"tls", client_.tls ? client_.tls->to_string() : std::string()},
+                            {"client_certificate", client_.tls ? client_.tls->client_certificate : std::string()},
                             {"why", why_},
                             {"transactions", transactions_},
                             {"errors", conversation_.dialogue().errors()},
@@ -240,7 +241,9 @@ net::Awaitable<bool> Session::handshake() {
   services_.metrics.add(core::Counter::tls_in);
   client_.tls = stream_.tls();
   if (client_.tls) {
-    log_.debug("tls", {{"tls", client_.tls->to_string()}, {"server_name", client_.tls->server_name}});
+    log_.debug("tls", {{"tls", client_.tls->to_string()},
+                       {"server_name", client_.tls->server_name},
+                       {"client_certificate", client_.tls->client_certificate}});
   }
   co_return true;
 }

@@ -48,13 +48,6 @@ class Commands(Case):
             self.assertRegex(text, rf"onward\.toml:\d+: .*{word}")
         self.fails(onward.run("serve"), 1, "onward.toml:")
 
-    def test_later_stages_are_errors(self):
-        """§6.28: a key this stage does not implement is an error when it is written."""
-        onward = self.onward(start=False)
-        onward.settings["delivery"]["tls_fallback"] = "remembered"
-        onward.write_config()
-        self.fails(onward.run("check"), 1, "tls_fallback")
-
     def test_no_configuration(self):
         onward = self.onward(start=False)
         self.fails(onward.run("check", "-c", onward.path("absent.toml"), config=False), 1, "absent.toml")

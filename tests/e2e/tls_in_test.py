@@ -4,6 +4,7 @@ import ssl
 import subprocess
 
 from lib.case import Case, main, message, unfolded
+from lib.certs import Certificates
 from lib.client import Closed
 from lib.ports import free_port
 from lib.wait import wait_until
@@ -125,6 +126,46 @@ class TlsIn(Case):
                 client.quit()
                 self.daemon.write("tls/" + name, good)
         self.assertEqual(self.daemon.run("reload").returncode, 0)
+
+    def test_certificates_by_name_and_key(self):
+        """SNI chooses the certificate, what the client can verify chooses its key; a client's own certificate is logged."""
+        pairs = self.keep(Certificates())
+        made = {"mx.forward.test": pairs.self_signed("mx.forward.test"), "other.test": pairs.self_signed("other.test"),
+                "rsa": pairs.self_signed("mx.forward.test", ("rsa", "rsa_keygen_bits:2048"))}
+        files = {}
+        onward = self.onward(upstream=self.behind, tls=True, start=False)
+        for name, pair in made.items():
+            for path, kind in zip(pair, ("pem", "key")):
+                with open(path, encoding="ascii") as f:
+                    onward.write(f"tls/{name}.{kind}", f.read())
+            files[name] = {"certificate": f"tls/{name}.pem", "key": f"tls/{name}.key"}
+        onward.settings["tls"] = dict(files["mx.forward.test"], more=[files["other.test"], files["rsa"]])
+        onward.write_config()
+        onward.start()
+
+        def shown(name, algorithms=""):
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            if algorithms:
+                context.set_ciphers(algorithms)
+            context.load_cert_chain(*made["other.test"])
+            client = onward.client()
+            client.starttls(context, name=name)
+            der = client.socket.getpeercert(binary_form=True)
+            client.ehlo()
+            client.quit()
+            return ssl.DER_cert_to_PEM_cert(der).split()
+
+        def pem(name):
+            with open(made[name][0], encoding="ascii") as f:
+                return f.read().split()
+        self.assertEqual(shown("mx.forward.test"), pem("mx.forward.test"))
+        self.assertEqual(shown("other.test"), pem("other.test"))
+        self.assertEqual(shown("nobody.test"), pem("mx.forward.test"))
+        self.assertEqual(shown("mx.forward.test", "ECDHE-RSA-AES256-GCM-SHA384"), pem("rsa"))
+        wait_until(lambda: any("other.test" in e["client_certificate"] for e in onward.log(event="session_end")),
+                   "the client's certificate in the log")
 
     def renew(self):
         """Another certificate in the place of the daemon's; a function that tells whether it is in use."""

@@ -2,7 +2,8 @@
 a way to put words into the encrypted session."""
 from lib import keys
 from lib.case import Case, main, message
-from lib.upstream import Close
+from lib.mailworld import said_in_clear
+from lib.upstream import Close, Turns
 
 
 class TlsUpstream(Case):
@@ -55,6 +56,28 @@ class TlsUpstream(Case):
         final = result["data"] or result["rcpt"][0]
         self.assertReply(final, (250, 451))
         self.assertEqual(len(upstream.accepted), int(final.code == 250))
+
+    def test_what_has_had_tls_is_remembered(self):
+        """tls_fallback: no clear text within a day of TLS with this host, whether its handshake breaks, STARTTLS is
+        refused or not offered any more; unless the operator, or the sender, wants it."""
+        broken = ["220 go ahead\r\n", Close()]
+        for fallback, trouble, extra, code in (
+                ("remembered", broken, "", 451), ("remembered", "454 4.7.0 not now", "", 451), ("never", broken, "", 451),
+                ("always", broken, "", 250), ("remembered", broken, "TLS-Required: No\r\n", 250),
+                ("never", broken, "TLS-Required: No\r\n", 451)):
+            with self.subTest(fallback=fallback, trouble=trouble, extra=extra):
+                upstream = self.upstream({"dot": ["250 2.0.0 taken", Close()], "starttls": Turns("220 go ahead", trouble)},
+                                         tls=keys.tls_server())
+                onward = self.onward({"delivery": {"tls_fallback": fallback}}, upstream=upstream)
+                client = onward.client()
+                self.assertSent(client, "sender@origin.test", "alice@fwd.test", message())
+                result = client.transaction("sender@origin.test", "alice@fwd.test", message(extra=extra))
+                reply = result["data"] or result["rcpt"][0]
+                self.assertEqual(reply.code, code, reply)
+                self.assertEqual([m.session.tls for m in upstream.accepted], [True, False] if code == 250 else [True])
+                if code == 451:
+                    self.assertReply(reply, 451, "4.7.5", "tls")
+                    self.assertEqual(said_in_clear(upstream), b"")
 
     def test_large_message_by_tls_and_bdat(self):
         upstream = self.upstream(tls=keys.tls_server(), keywords=("PIPELINING", "CHUNKING", "SIZE 99999999", "8BITMIME"))

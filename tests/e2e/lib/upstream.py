@@ -85,6 +85,7 @@ class Session:
         self.buffer = b""
         self.commands = []
         self.tls = False
+        self.clear = b""  # all that came before TLS, or without it
         self.extended = False
         self.mail, self.rcpts, self.accepted_rcpts = None, [], []
         self.chunks = b""
@@ -99,6 +100,8 @@ class Session:
             raise _Ended
         if not data:
             raise _Ended
+        if not self.tls:
+            self.clear += data
         self.buffer += data
 
     def line(self):
@@ -229,7 +232,7 @@ class Session:
                 self.do("500 5.5.1 wrong protocol", line)
                 return True
             self.check_unpipelined("EHLO")
-            keywords = [k for k in self.upstream.keywords if not (k == "STARTTLS" and self.tls)]
+            keywords = [k for k in self.upstream.keywords if k != ("STARTTLS" if self.tls else "REQUIRETLS")]
             lines = [self.upstream.name] + keywords
             reply = "".join(f"250{'-' if i < len(lines) - 1 else ' '}{k}\r\n" for i, k in enumerate(lines))
             self.reset_transaction()

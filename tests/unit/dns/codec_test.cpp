@@ -254,6 +254,8 @@ TEST(Decode, chains_of_cnames) {
   EXPECT_THAT(response.answer.addresses, SizeIs(1));
   EXPECT_EQ(response.answer.ttl, 7U);
   EXPECT_EQ(response.cnames, 8U);
+  EXPECT_EQ(response.answer.canonical, "c8.example");
+  EXPECT_EQ(decode_with(question, chain(0)).answer.canonical, "");
   auto reversed = chain(5);
   std::reverse(reversed.begin(), reversed.end());  // order is not promised
   EXPECT_THAT(decode_with(question, reversed).answer.addresses, SizeIs(1));
@@ -268,6 +270,7 @@ TEST(Decode, chains_of_cnames) {
   message.answer = partial;
   message.authority = {soa("example", 60, 60)};  // the end has no such record
   EXPECT_EQ(decode(message, question).answer.status, Status::no_data);
+  EXPECT_EQ(decode(message, question).answer.canonical, "c2.example");
   message.rcode = 3;
   EXPECT_EQ(decode(message, question).answer.status, Status::nx_domain);
 }

@@ -542,8 +542,9 @@ TEST_F(ResolverTest, a_cname_the_server_does_not_follow_is_followed) {
   const auto answer = ask("a.example");
   EXPECT_THAT(answer.addresses, ElementsAre(*core::IpAddress::parse("192.0.2.7")));
   EXPECT_EQ(answer.ttl, 10U);
+  EXPECT_EQ(answer.canonical, "c.example");
   EXPECT_EQ(server.queries.size(), 2U);
-  ask("a.example");
+  EXPECT_EQ(ask("a.example").canonical, "c.example");
   EXPECT_EQ(server.queries.size(), 2U);  // cached under the name that was asked for
 }
 
@@ -607,6 +608,8 @@ TEST_F(ResolverTest, Threats_DN_10_one_insecure_answer_makes_the_chain_insecure)
   EXPECT_EQ(ask("a.example").status, Status::ok);
   EXPECT_FALSE(ask("a.example").authenticated);
   EXPECT_TRUE(ask("b.example").authenticated);
+  EXPECT_EQ(ask("a.example").canonical, "b.example");
+  EXPECT_EQ(ask("b.example").canonical, "");
 }
 
 TEST_F(ResolverTest, destroyed_with_questions_under_way_its_waiters_get_a_failure) {

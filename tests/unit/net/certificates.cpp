@@ -31,6 +31,18 @@ Bio output(const std::string& file) {
   return bio;
 }
 
+Bio input(const std::string& file) {
+  Bio bio(BIO_new_file(file.c_str(), "r"), &BIO_free_all);
+  check(bio != nullptr, "cannot read a certificate");
+  return bio;
+}
+
+void add_extension(X509* certificate, int nid, const char* value) {
+  X509_EXTENSION* const extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value);
+  check(extension != nullptr && X509_add_ext(certificate, extension, -1) == 1, "X509_add_ext");
+  X509_EXTENSION_free(extension);
+}
+
 }  // namespace
 
 void write_certificate(const CertificateSpec& spec, const std::string& certificate_file, const std::string& key_file) {
@@ -48,7 +60,18 @@ void write_certificate(const CertificateSpec& spec, const std::string& certifica
                                reinterpret_cast<const unsigned char*>(spec.common_name.data()),
                                static_cast<int>(spec.common_name.size()), -1, 0);
   }
-  X509_set_issuer_name(c, name);
+  Certificate issuer(nullptr, &X509_free);
+  Key issuer_key(nullptr, &EVP_PKEY_free);
+  if (!spec.issuer_certificate.empty()) {
+    issuer.reset(PEM_read_bio_X509(input(spec.issuer_certificate).get(), nullptr, nullptr, nullptr));
+    issuer_key.reset(PEM_read_bio_PrivateKey(input(spec.issuer_key).get(), nullptr, nullptr, nullptr));
+    check(issuer && issuer_key, "no issuer");
+  }
+  X509_set_issuer_name(c, issuer ? X509_get_subject_name(issuer.get()) : name);
+  if (spec.authority) {
+    add_extension(c, NID_basic_constraints, "critical,CA:TRUE");
+    add_extension(c, NID_key_usage, "critical,keyCertSign");
+  }
   X509_set_pubkey(c, key.get());
   GENERAL_NAMES* const names = sk_GENERAL_NAME_new_null();
   for (const auto& dns : spec.dns_names) {  // by hand, because the text form cannot hold odd octets
@@ -65,8 +88,10 @@ void write_certificate(const CertificateSpec& spec, const std::string& certifica
   }
   if (sk_GENERAL_NAME_num(names) > 0) X509_add1_ext_i2d(c, NID_subject_alt_name, names, 0, 0);
   GENERAL_NAMES_free(names);
-  check(X509_sign(c, key.get(), EVP_sha256()) > 0, "X509_sign");
-  check(PEM_write_bio_X509(output(certificate_file).get(), c) == 1, "PEM_write_bio_X509");
+  check(X509_sign(c, issuer_key ? issuer_key.get() : key.get(), EVP_sha256()) > 0, "X509_sign");
+  const Bio out = output(certificate_file);
+  check(PEM_write_bio_X509(out.get(), c) == 1, "PEM_write_bio_X509");
+  if (issuer) check(PEM_write_bio_X509(out.get(), issuer.get()) == 1, "PEM_write_bio_X509");
   check(PEM_write_bio_PrivateKey(output(key_file).get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1,
         "PEM_write_bio_PrivateKey");
 }

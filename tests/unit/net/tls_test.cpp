@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "caller.hpp"
 #include "certificates.hpp"
 #include "net/stream.hpp"
 #include "support.hpp"
@@ -20,7 +21,7 @@ namespace net {
 namespace {
 
 using namespace testing;
-using Verify = TlsClient::Verify;
+using Verify = TlsDemand::Verify;
 
 class TlsTest : public ::testing::Test {
  protected:
@@ -47,19 +48,14 @@ class TlsTest : public ::testing::Test {
     settings.pairs = {simple_pair()};
     return server_of(settings);
   }
-  std::shared_ptr<const TlsClient> client_of(Verify verify, const std::string& ca_file = "") {
-    std::string error;
-    auto client = TlsClient::make(verify, ca_file, error);
-    EXPECT_TRUE(client) << error;
-    return client;
-  }
+  Caller client_of(Verify verify, const std::string& ca_file = "") { return make_caller(verify, ca_file); }
 
   struct Ends {
     std::unique_ptr<Stream> server, client;
     core::Result<void> server_result = core::Result<void>(), client_result = core::Result<void>();
   };
   // Both sides shake hands.
-  Awaitable<void> shake(Ends& ends, const TlsServer& server, const TlsClient& client, std::string name) {
+  Awaitable<void> shake(Ends& ends, const TlsServer& server, const Caller& client, std::string name) {
     auto sockets = connected_pair(context);
     ends.server = std::make_unique<Stream>(std::move(sockets.ours));
     ends.client = std::make_unique<Stream>(std::move(sockets.peer));
@@ -71,7 +67,7 @@ class TlsTest : public ::testing::Test {
           finished = true;
         }(ends, server, done),
         asio::detached);
-    ends.client_result = co_await ends.client->start_tls(client, std::move(name), soon());
+    ends.client_result = co_await client.call(*ends.client, std::move(name), soon());
     EXPECT_TRUE(co_await eventually([&] { return done; }));
   }
 
@@ -137,7 +133,7 @@ TEST_F(TlsTest, starttls_both_ways_on_one_stream) {
         }(ours, *server, done),
         asio::detached);
     EXPECT_FALSE(theirs.tls());
-    EXPECT_TRUE(co_await theirs.start_tls(*client, "mx.example.", soon()));
+    EXPECT_TRUE(co_await client.call(theirs, "mx.example.", soon()));
     EXPECT_TRUE(co_await eventually([&] { return done; }));
     EXPECT_TRUE(ours.tls());
     EXPECT_EQ(ours.tls()->version, "TLSv1.3");
@@ -165,7 +161,7 @@ TEST_F(TlsTest, large_data_in_odd_pieces_both_ways) {
   const auto client = client_of(Verify::none);
   run(context, [&]() -> Awaitable<void> {
     Ends ends;
-    co_await shake(ends, *server, *client, "mx.example");
+    co_await shake(ends, *server, client, "mx.example");
     std::string big(3'000'000, '\0');
     for (std::size_t i = 0; i < big.size(); ++i) big[i] = static_cast<char>(i * 31 / 5);
     const std::string_view all = big;
@@ -198,7 +194,7 @@ TEST_F(TlsTest, close_is_close_notify) {
   const auto client = client_of(Verify::none);
   run(context, [&]() -> Awaitable<void> {
     Ends ends;
-    co_await shake(ends, *server, *client, "");
+    co_await shake(ends, *server, client, "");
     EXPECT_EQ(ends.server->tls()->server_name, "");
     EXPECT_TRUE(co_await ends.client->write("QUIT\r\n", soon()));
     ends.client->close();
@@ -214,7 +210,7 @@ TEST_F(TlsTest, Threats_TL_08_the_end_without_close_notify_is_reset) {
   const auto client = client_of(Verify::none);
   run(context, [&]() -> Awaitable<void> {
     Ends ends;
-    co_await shake(ends, *server, *client, "mx.example");
+    co_await shake(ends, *server, client, "mx.example");
     EXPECT_TRUE(co_await ends.client->write("half a message", soon()));
     ends.client.reset();  // FIN only
     EXPECT_TRUE(co_await ends.server->fill(soon()));
@@ -266,7 +262,7 @@ TEST_F(TlsTest, plain_octets_instead_of_a_handshake_are_tls_failed) {
     auto sockets = connected_pair(context);
     Stream ours(std::move(sockets.ours));
     asio::write(sockets.peer, asio::buffer(std::string_view("554 no TLS here\r\n")));
-    EXPECT_EQ((co_await ours.start_tls(*client, "mx.example", soon())).error(), Errc::tls_failed);
+    EXPECT_EQ((co_await client.call(ours, "mx.example", soon())).error(), Errc::tls_failed);
   });
 }
 
@@ -281,7 +277,7 @@ TEST_F(TlsTest, Threats_TL_01_TL_03_octets_in_the_buffer_forbid_the_handshake) {
     EXPECT_TRUE(co_await ours.fill(soon()));
 #ifdef NDEBUG
     EXPECT_EQ((co_await ours.start_tls(*server, soon())).error(), Errc::protocol);
-    EXPECT_EQ((co_await ours.start_tls(*client, "mx.example", soon())).error(), Errc::protocol);
+    EXPECT_EQ((co_await client.call(ours, "mx.example", soon())).error(), Errc::protocol);
 #else
     EXPECT_DEATH(
         {
@@ -334,7 +330,7 @@ TEST_F(TlsTest, Threats_TL_06_a_stalled_handshake_ends_at_its_deadline) {
     Stream connecting(std::move(more.ours));
     asio::steady_timer timer(context, 20ms);
     timer.async_wait([&](auto) { connecting.cancel(); });
-    EXPECT_EQ((co_await connecting.start_tls(*client, "x", soon())).error(), Errc::cancelled);
+    EXPECT_EQ((co_await client.call(connecting, "x", soon())).error(), Errc::cancelled);
 
     auto third = connected_pair(context);
     Stream broken(std::move(third.ours));
@@ -512,7 +508,7 @@ TEST_F(TlsTest, Threats_TL_07_a_nul_or_overlong_sni_does_no_harm) {
       for (const char c : ours.tls_error()) EXPECT_TRUE(c >= ' ' && c <= '~');
     }
     Ends ends;
-    co_await shake(ends, *server, *client, "mx.example");
+    co_await shake(ends, *server, client, "mx.example");
     EXPECT_TRUE(ends.server_result);
     EXPECT_TRUE(ends.client_result);
   });
@@ -525,10 +521,10 @@ TEST_F(TlsTest, Threats_TL_07_a_certificate_with_an_odd_name_is_not_selected_by_
   TlsServerSettings settings;
   settings.pairs = {simple_pair("default.example"), pair_of("odd", odd)};
   const auto server = server_of(settings);
-  const auto client = client_of(Verify::required, settings.pairs[0].certificate);
+  const auto client = client_of(Verify::roots, settings.pairs[0].certificate);
   run(context, [&]() -> Awaitable<void> {
     Ends ends;
-    co_await shake(ends, *server, *client, "default.example");
+    co_await shake(ends, *server, client, "default.example");
     EXPECT_TRUE(ends.client_result);
   });
 }
@@ -541,23 +537,22 @@ TEST_F(TlsTest, client_verification) {
   TlsServerSettings settings;
   settings.pairs = {pair_of("mx", spec)};
   const auto server = server_of(settings);
-  const auto trusting = client_of(Verify::required, settings.pairs[0].certificate);
-  const auto stranger = client_of(Verify::required, simple_pair("other.example").certificate);
+  const auto trusting = client_of(Verify::roots, settings.pairs[0].certificate);
+  const auto stranger = client_of(Verify::roots, simple_pair("other.example").certificate);
   const auto careless = client_of(Verify::none);
   struct Case {
-    const TlsClient& client;
+    const Caller& client;
     std::string name;
     bool works, verified;
   };
-  for (const auto& c :
-       {Case{*trusting, "mx.example", true, true}, Case{*trusting, "MX.Example.", true, true},
-        Case{*trusting, "a.pool.example", true, true}, Case{*trusting, "127.0.0.1", true, true},
-        Case{*trusting, "a.b.pool.example", false, false}, Case{*trusting, "other.example", false, false},
-        Case{*trusting, "127.0.0.2", false, false}, Case{*trusting, "", false, false},
-        Case{*trusting, std::string("mx.example\0x", 12), false, false},
-        Case{*trusting, std::string(300, 'a'), false, false}, Case{*stranger, "mx.example", false, false},
-        Case{*careless, "other.example", true, false}, Case{*careless, "", true, false},
-        Case{*careless, "127.0.0.1", true, false}, Case{*careless, std::string(300, 'a'), true, false}}) {
+  for (const auto& c : {Case{trusting, "mx.example", true, true}, Case{trusting, "MX.Example.", true, true},
+                        Case{trusting, "a.pool.example", true, true}, Case{trusting, "127.0.0.1", true, true},
+                        Case{trusting, "a.b.pool.example", false, false}, Case{trusting, "other.example", false, false},
+                        Case{trusting, "127.0.0.2", false, false}, Case{trusting, "", false, false},
+                        Case{trusting, std::string("mx.example\0x", 12), false, false},
+                        Case{trusting, std::string(300, 'a'), false, false}, Case{stranger, "mx.example", false, false},
+                        Case{careless, "other.example", true, false}, Case{careless, "", true, false},
+                        Case{careless, "127.0.0.1", true, false}, Case{careless, std::string(300, 'a'), true, false}}) {
     run(context, [&]() -> Awaitable<void> {
       Ends ends;
       auto sockets = connected_pair(context);
@@ -569,7 +564,7 @@ TEST_F(TlsTest, client_verification) {
             e.server_result = co_await e.server->start_tls(s, soon());
           }(ends, *server),
           asio::detached);
-      const auto result = co_await ends.client->start_tls(c.client, c.name, soon());
+      const auto result = co_await c.client.call(*ends.client, c.name, soon());
       EXPECT_EQ(result.has_value(), c.works) << c.name << ": " << ends.client->tls_error();
       if (result) {
         EXPECT_EQ(ends.client->tls()->verified, c.verified) << c.name;
@@ -586,7 +581,7 @@ TEST_F(TlsTest, client_verification) {
   }
   run(context, [&]() -> Awaitable<void> {  // an IP literal is no SNI
     Ends ends;
-    co_await shake(ends, *server, *trusting, "127.0.0.1");
+    co_await shake(ends, *server, trusting, "127.0.0.1");
     EXPECT_EQ(ends.server->tls()->server_name, "");
   });
 }
@@ -734,7 +729,7 @@ TEST_F(TlsTest, Threats_TL_09_what_is_wrong_is_named_with_its_file) {
   fails([](auto& s) { s.ciphers = "nonsense"; }, "tls.ciphers: ");
   fails([](auto& s) { s.ciphersuites = "nonsense"; }, "tls.ciphersuites: ");
   std::string error;
-  EXPECT_FALSE(TlsClient::make(Verify::required, folder.file("none"), error));
+  EXPECT_FALSE(TlsClient::make(TlsClient::Roots::load, folder.file("none"), error));
   EXPECT_TRUE(error.starts_with(folder.file("none") + ": ")) << error;
   EXPECT_EQ(ERR_peek_error(), 0U) << "nothing left for the next caller to misread";
 }
@@ -745,7 +740,7 @@ TEST_F(TlsTest, peer_gone_and_readable_see_through_tls) {
   const auto client = client_of(Verify::none);
   run(context, [&]() -> Awaitable<void> {
     Ends ends;
-    co_await shake(ends, *server, *client, "mx.example");
+    co_await shake(ends, *server, client, "mx.example");
     EXPECT_FALSE(ends.client->readable());  // session tickets wait in the socket
     EXPECT_FALSE(ends.client->peer_gone());
     EXPECT_TRUE(co_await ends.server->write("421 bye\r\n", soon()));
@@ -770,7 +765,7 @@ TEST_F(TlsTest, Threats_RS_02_an_idle_server_end_costs_little_memory) {
     constexpr std::size_t kPairs = 50;
     std::vector<Ends> all(kPairs);
     for (auto& ends : all) {
-      co_await shake(ends, *server, *client, "mx.example");
+      co_await shake(ends, *server, client, "mx.example");
       EXPECT_TRUE(co_await ends.client->write("NOOP\r\n", soon()));
       EXPECT_TRUE(co_await ends.server->fill(soon()));
       ends.server->consume(6);

@@ -30,6 +30,7 @@ TEST(Store, KeepsEverythingOfAMessage) {
   e.ret = mail::MailCommand::Ret::headers;
   e.eight_bit = e.needs_smtputf8 = e.has_8bit_body = true;
   e.requiretls = true;
+  e.tls_optional = true;
   e.client_ip = "192.0.2.1";
   e.helo = "mx.sender.example";
   e.message_id = "<1@sender.example>";
@@ -70,7 +71,7 @@ TEST(Store, KeepsEverythingOfAMessage) {
   EXPECT_EQ(env.srs_sender.to_string(), "SRS0=x=y=sender.example=ab@forward.example");
   EXPECT_EQ(env.envid, "QQ 314159");
   EXPECT_EQ(env.ret, mail::MailCommand::Ret::headers);
-  EXPECT_TRUE(env.eight_bit && env.needs_smtputf8 && env.has_8bit_body && env.requiretls);
+  EXPECT_TRUE(env.eight_bit && env.needs_smtputf8 && env.has_8bit_body && env.requiretls && env.tls_optional);
   EXPECT_FALSE(env.smtputf8 || env.has_8bit_header);
   EXPECT_EQ(env.client_ip, "192.0.2.1");
   EXPECT_EQ(env.helo, "mx.sender.example");

@@ -1,0 +1,134 @@
+#include "app/transport_service.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
+
+namespace app {
+namespace {
+
+// One after the other: there is no hurry, and a shard has other things to do.
+net::Awaitable<void> refresh_all(forwarder::Engine& engine, std::shared_ptr<const forwarder::Config> forwarding,
+                                 std::vector<std::string> domains, core::Log log) {
+  for (auto& domain : domains) {
+    const auto pass = engine.gate().enter();
+    if (!pass) co_return;  // we are leaving
+    co_await engine.sts().refresh(forwarding, std::move(domain), log);
+  }
+}
+
+net::Awaitable<bool> send_reports(forwarder::Engine& engine, std::shared_ptr<TlsReporter> reporter,
+                                  std::shared_ptr<const forwarder::Config> forwarding, forwarder::TlsDay until,
+                                  std::string domain) {
+  const auto pass = engine.gate().enter();
+  if (!pass) co_return false;
+  co_return co_await reporter->send(std::move(forwarding), until, std::move(domain));
+}
+
+forwarder::TlsDay today() {
+  return std::chrono::floor<std::chrono::days>(core::Wall::now());
+}
+
+}  // namespace
+
+void TransportService::open(const Config& config) {
+  const auto opened =
+      transport_.policies.open(config.policy_folder(), forwarder::StsStore::Access::read_write, core::Wall::now());
+  if (!opened) {
+    log_.warn("mta_sts_policies_not_kept", {{"folder", config.policy_folder()}, {"error", opened.error().message()}});
+  }
+  results_file_ = config.state_dir + "/tls-results.json";
+  std::ifstream file(results_file_, std::ios::binary);
+  if (!file) return;  // the first start
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!transport_.results.read(text.str())) log_.warn("tls_results_not_read", {{"file", results_file_}});
+  saved_ = transport_.results.changes();
+}
+
+void TransportService::use(const std::shared_ptr<const Config>& config,
+                           std::shared_ptr<const forwarder::Config> forwarding, Place place) {
+  forwarding_ = std::move(forwarding);
+  server_.use(config, place.shard);
+  const bool first = place_.engine == nullptr;
+  place_ = std::move(place);
+  if (!first) return;
+  reporter_ =
+      std::make_shared<TlsReporter>(TlsReporter::Means{*place_.resolver, transport_.results, *place_.durable, log_});
+  wait();
+}
+
+void TransportService::stop() {
+  timer_.cancel();
+  server_.stop();
+  if (reporter_) reporter_->stop();
+}
+
+void TransportService::wait() {
+  timer_.expires_after(kTick);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    tick();
+    wait();
+  });
+}
+
+void TransportService::tick() {
+  save();
+  if (++ticks_ % kTicksToRefresh != 0) return;
+  refresh();
+  report();
+}
+
+void TransportService::refresh() {
+  if (!forwarding_->delivery.mta_sts) return;
+  auto domains = transport_.policies.due(core::Wall::now(), kRefreshMost);
+  if (domains.empty()) return;
+  auto work = refresh_all(*place_.engine, forwarding_, std::move(domains), log_);
+  boost::asio::co_spawn(place_.shard, std::move(work), boost::asio::detached);
+}
+
+// Yesterday's and older: not by everybody at midnight, but at an hour that our name chooses.
+void TransportService::report() {
+  const auto hours = std::chrono::duration_cast<std::chrono::hours>(core::Wall::now() - today()).count();
+  const auto own = std::hash<std::string>()(forwarding_->hostname) % kReportHours;
+  const auto days = transport_.results.days();
+  if (static_cast<std::size_t>(hours) < own || days.empty() || days.front() >= today()) return;
+  auto work = send_reports(*place_.engine, reporter_, forwarding_, today(), "");
+  boost::asio::co_spawn(place_.shard, std::move(work), boost::asio::detached);
+}
+
+// Atomically replaced; when that fails the results last as long as the process.
+void TransportService::save() {
+  const auto changes = transport_.results.changes();
+  if (results_file_.empty() || changes == saved_) return;
+  const auto fresh = results_file_ + ".new";
+  std::ofstream file(fresh, std::ios::binary | std::ios::trunc);
+  file << transport_.results.write();
+  file.close();
+  if (!file || std::rename(fresh.c_str(), results_file_.c_str()) != 0) {
+    log_.warn("tls_results_not_kept", {{"file", results_file_}});
+    return;
+  }
+  saved_ = changes;
+}
+
+net::Awaitable<nlohmann::json> TransportService::answer(nlohmann::json request) {
+  const auto domain = request.value("domain", std::string());
+  nlohmann::json out{{"ok", true}};
+  if (request.value("command", std::string()) == "tlsrpt.send") {
+    auto work = send_reports(*place_.engine, reporter_, forwarding_, today() + std::chrono::days(1), domain);
+    const bool sent = co_await boost::asio::co_spawn(place_.shard, std::move(work), boost::asio::use_awaitable);
+    if (!sent) out = {{"ok", false}, {"error", "reports are being sent already, or we are leaving"}};
+    co_return out;
+  }
+  out["results"] = show_tls_results(transport_.results, domain);
+  co_return out;
+}
+
+}  // namespace app
