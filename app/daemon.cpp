@@ -362,7 +362,7 @@ nlohmann::json Daemon::reload() {
   static_cast<void>(admission_.lists.tell(fresh->forwarding.admission.lists, clock_.steady()));  // forgets the others
   config_ = fresh;
   certificates_seen_ = state_of(config_->tls_files);
-  if (std::string error; !open_metrics(error)) answer["warnings"].push_back(error);
+  if (!open_metrics(error)) answer["warnings"].push_back(error);
   memory_.set_limit(fresh->limits.memory);
   disk_.set_limit(fresh->limits.spill);
   const auto forwarding = forwarding_of(fresh);

@@ -70,7 +70,7 @@ TEST(Commands, check_says_ok_and_warns) {
     const auto ran = run(arguments);
     EXPECT_EQ(ran.code, kExitOk) << ran.err;
     EXPECT_EQ(ran.out, "configuration ok: 1 domain, 1 address\n") << "no colour when nobody looks";
-    EXPECT_THAT(ran.err, HasSubstr("warning: " + c.file + ": not active in this version"));
+    EXPECT_THAT(ran.err, HasSubstr("warning: " + c.file + ":2: user: the daemon would stay root"));
   }
   for (const auto& arguments :
        std::vector<std::vector<std::string>>{{"check", "-c", c.file, "--json"}, {"--json", "-c", c.file, "check"}}) {
