@@ -4,7 +4,7 @@ _onward() {
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     next="${path:+$path }$word"
     case $next in
-      'serve'|'reload'|'drain'|'stop'|'check'|'status'|'recover'|'queue'|'queue list'|'queue show'|'queue retry'|'queue hold'|'queue release'|'queue fail'|'queue delete'|'queue rules'|'queue rules list'|'queue rules add'|'queue rules remove'|'log'|'trace'|'ledger'|'ledger list'|'ledger show'|'route'|'try'|'srs'|'srs encode'|'srs decode'|'auth'|'auth spf'|'dkim'|'dkim keygen'|'dns'|'dns records'|'dns check'|'setup'|'import'|'import postfix'|'import csv'|'import cloudflare') path=$next ;;
+      'serve'|'reload'|'drain'|'stop'|'check'|'status'|'recover'|'queue'|'queue list'|'queue show'|'queue retry'|'queue hold'|'queue release'|'queue fail'|'queue delete'|'queue rules'|'queue rules list'|'queue rules add'|'queue rules remove'|'log'|'trace'|'ledger'|'ledger list'|'ledger show'|'tlsrpt'|'tlsrpt show'|'tlsrpt send'|'route'|'try'|'srs'|'srs encode'|'srs decode'|'auth'|'auth spf'|'dkim'|'dkim keygen'|'dns'|'dns records'|'dns check'|'setup'|'import'|'import postfix'|'import csv'|'import cloudflare') path=$next ;;
     esac
   done
   case "$path $prev" in
@@ -19,7 +19,7 @@ _onward() {
     'dns records --format') words='zone json cloudflare' ;;
     *' -c' | *' --config') words='' ;;
     *) case $path in
-    '') words='serve reload drain stop check status recover queue log trace ledger route try srs auth dkim dns setup import --help --version --config --json' ;;
+    '') words='serve reload drain stop check status recover queue log trace ledger tlsrpt route try srs auth dkim dns setup import --help --version --config --json' ;;
     'serve') words='--help --config --json' ;;
     'reload') words='--help --config --json' ;;
     'drain') words='--help --config --json' ;;
@@ -44,6 +44,9 @@ _onward() {
     'ledger') words='list show --help --config --json' ;;
     'ledger list') words='--help --config --json --most' ;;
     'ledger show') words='--help --config --json' ;;
+    'tlsrpt') words='show send --help --config --json' ;;
+    'tlsrpt show') words='--help --config --json --domain' ;;
+    'tlsrpt send') words='--help --config --json --domain' ;;
     'route') words='--help --config --json --from --ip' ;;
     'try') words='--help --config --json --ip --helo --from --to' ;;
     'srs') words='encode decode --help --config --json' ;;
