@@ -393,6 +393,7 @@ TEST(StoreOpen, TheLogStaysSmall) {  // DU-10
 }
 
 TEST(StoreOpen, TheDatabaseGivesSpaceBack) {
+  constexpr std::int64_t kMost = 20 << 20;  // octets, of the 42 million that were in it
   Place place;
   auto& store = place.open();
   run([&]() -> Awaitable<void> {
@@ -405,13 +406,14 @@ TEST(StoreOpen, TheDatabaseGivesSpaceBack) {
     Page page{0, 1000};
     const auto removed = co_await store.remove({}, page);
     EXPECT_EQ(removed.recipients, 700U);
+    // In small steps while nobody waits; what is not done when the queue is closed is done after the next commit.
+    sqlite::Connection db(place.folder.file("queue.db"), sqlite::Access::read_only, "");
+    const bool given =
+        co_await eventually([&] { return db.integer("PRAGMA page_count").value_or(kMost) * 4096 < kMost; });
+    EXPECT_TRUE(given) << db.integer("PRAGMA page_count").value_or(0) << " pages";
   });
   place.close();
-  place.open();
-  ASSERT_TRUE(place.put("after", octets(10)).ok());
-  EXPECT_TRUE(place.settle(place.lease().work.at(0), Done{}).ok());
-  place.close();
-  EXPECT_LT(std::filesystem::file_size(place.folder.file("queue.db")), 20U << 20);
+  EXPECT_LT(std::filesystem::file_size(place.folder.file("queue.db")), kMost);
 }
 
 // Holds the writer before its next transaction.
