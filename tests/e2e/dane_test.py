@@ -3,32 +3,22 @@ unsigned answers, records that nobody can use, a key rolled over, a mail host be
 import unittest
 
 from lib import certs, netns, postfix
-from lib.case import Case, main, message
+from lib.case import main
 from lib.dnssec import SignedDns
-from lib.mailworld import Place, World, said_in_clear
+from lib.mailworld import Place, World, WorldCase, said_in_clear
 from lib.postfix import Postfix
 
 NOBODY = "3 1 1 " + "ab" * 32
 
 
 @unittest.skipIf(netns.missing(), netns.missing())
-class Dane(Case):
-    def world(self, places, **delivery):
-        self.at = self.keep(World(places))
-        return self.onward(self.at.settings(**delivery), dns=self.at.dns, domains=self.at.rules())
-
-    def send(self, onward, name):
-        client = onward.client()
-        result = client.transaction("sender@origin.test", f"{name}@fwd.test", message())
-        client.close()
-        return result["data"] or result["rcpt"][0]
-
+class Dane(WorldCase):
     def how(self, onward, name):
         self.assertReply(self.send(onward, name), 250, note=name)
         return onward.wait_log(event="delivery", rcpt_to=f"{name}@fwd.test")[-1]["upstream_tls"]
 
     def test_what_is_signed_and_what_is_not(self):
-        onward = self.world({
+        onward = self.start({
             "signed": Place("self-signed", dane="match"),
             "unsigned": Place("self-signed", dane=lambda _: NOBODY, zone="unsigned.test"),
             "mxonly": Place("self-signed", dane=lambda _: NOBODY, mx="mx.elsewhere.unsigned.test"),
@@ -43,7 +33,7 @@ class Dane(Case):
 
     def test_forged_records(self):
         """TL-05: a host whose TLSA answer does not validate is not used; another one of the same domain is."""
-        onward = self.world({
+        onward = self.start({
             "forged": Place("valid", more=f"forged.test. MX 20 mx.other.test.\n"
                                           f"_{{port}}._tcp.mx.forged.test. CNAME x.bogus.test.\nx.bogus.test. TLSA {NOBODY}"),
             "other": Place("self-signed", dane="match")})
@@ -54,7 +44,7 @@ class Dane(Case):
     def test_records(self):
         """TL-05: usages 2 and 3, selectors, matching types, two records while a key is rolled over; what cannot be used
         means encryption without verification, and one that can be used among others counts."""
-        onward = self.world({
+        onward = self.start({
             "full": Place("self-signed", dane=lambda p: certs.tlsa(p, selector=0, matching=0)),
             "sha512": Place("self-signed", dane=lambda p: certs.tlsa(p, matching=2)),
             "rollover": Place("self-signed", dane=lambda p: NOBODY + "\n" + certs.tlsa(p)),
@@ -72,7 +62,7 @@ class Dane(Case):
 
     def test_an_alias(self):
         """RFC 7672 §2.2.3: records at the end of the alias."""
-        onward = self.world({"plain": Place("self-signed", dane="match", mx="alias.plain.test", canonical="real.pool.test")})
+        onward = self.start({"plain": Place("self-signed", dane="match", mx="alias.plain.test", canonical="real.pool.test")})
         self.assertIn("dane", self.how(onward, "plain"))
         told = onward.run("route", "plain@fwd.test")
         self.assertRegex(told.stdout, r"TLS dane: DANE: 1 usable TLSA records? at _\d+\._tcp\.real\.pool\.test")
@@ -86,7 +76,7 @@ class Dane(Case):
             self.assertEqual(self.send(onward, "bad").code, code, trust)
 
     def test_dane_turned_off(self):
-        onward = self.world({"bad": Place("valid", dane="mismatch")}, dane=False)
+        onward = self.start({"bad": Place("valid", dane="mismatch")}, dane=False)
         self.assertReply(self.send(onward, "bad"), 250)
 
     @unittest.skipIf(postfix.usable(), postfix.usable())

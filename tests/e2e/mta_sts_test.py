@@ -5,24 +5,14 @@ import threading
 import unittest
 
 from lib import netns
-from lib.case import Case, main, message
-from lib.mailworld import Place, World, said_in_clear
+from lib.case import main
+from lib.mailworld import Place, World, WorldCase, said_in_clear
 from lib.policy_host import policy
 from lib.wait import wait_until
 
 
 @unittest.skipIf(netns.missing(), netns.missing())
-class MtaSts(Case):
-    def start(self, places, **delivery):
-        self.at = self.keep(World(places))
-        return self.onward(self.at.settings(**delivery), dns=self.at.dns, domains=self.at.rules())
-
-    def send(self, onward, name):
-        client = onward.client()
-        result = client.transaction("sender@origin.test", f"{name}@fwd.test", message())
-        client.close()
-        return result["data"] or result["rcpt"][0]
-
+class MtaSts(WorldCase):
     def test_kept_and_not_loosened(self):
         """The policy is fetched once, known after a restart, and in force when its host says something else, nothing, or
         is gone; `onward route` says so."""

@@ -3,17 +3,15 @@ other way round, delivered although a policy of the destination is not met (prom
 import unittest
 
 from lib import netns
-from lib.case import Case, main, message
-from lib.mailworld import Place, World, said_in_clear
+from lib.case import main, message
+from lib.mailworld import Place, World, WorldCase, said_in_clear
 
 OPTIONAL = "TLS-Required: No\r\n"
 
 
 @unittest.skipIf(netns.missing(), netns.missing())
-class RequireTls(Case):
-    def start(self, places, **delivery):
-        self.at = self.keep(World(places))
-        return self.onward(self.at.settings(**delivery), dns=self.at.dns, domains=self.at.rules(), tls=True)
+class RequireTls(WorldCase):
+    CLIENTS_TLS = True
 
     def client(self, onward):
         client = onward.client()

@@ -1,5 +1,6 @@
 """Destinations that differ in what protects them: each a domain with a mail host of its own, in signed DNS, with the
 certificate, the TLSA records and the MTA-STS policy that the test wants. Needs a network namespace (port 443)."""
+from .case import Case, message
 from .certs import Certificates, context, tlsa
 from .dnssec import SignedDns
 from .policy_host import PolicyHost, policy
@@ -95,3 +96,19 @@ def said_in_clear(upstream, since=0):
             if line and not line.upper().startswith((b"EHLO ", b"HELO ", b"STARTTLS", b"QUIT", b"RSET", b"NOOP")):
                 found += line + b"\r\n"
     return found
+
+
+class WorldCase(Case):
+    """Onward before a World; self.at is the world."""
+    CLIENTS_TLS = False
+
+    def start(self, places, **delivery):
+        self.at = self.keep(World(places))
+        return self.onward(self.at.settings(**delivery), dns=self.at.dns, domains=self.at.rules(), tls=self.CLIENTS_TLS)
+
+    def send(self, onward, name):
+        """The reply to the content, or to RCPT when that was refused."""
+        client = onward.client()
+        result = client.transaction("sender@origin.test", f"{name}@fwd.test", message())
+        client.close()
+        return result["data"] or result["rcpt"][0]

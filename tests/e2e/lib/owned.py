@@ -3,6 +3,7 @@ commands."""
 import json
 
 from .case import Case, message
+from .onward import FORWARDED
 from .wait import wait_until
 
 ZONE = """
@@ -12,20 +13,7 @@ stranger.test. A 127.0.0.1
 """
 SENDER = "sender@origin.test"
 STRANGER = "sender@stranger.test"
-RULES = """
-name = "fwd.test"
-[[rule]]
-address = "alice"
-to = ["alice@inbox.test"]
-[[rule]]
-address = "bob"
-to = ["bob@inbox.test"]
-[[rule]]
-address = "carol"
-to = ["carol@corp.test"]
-[[rule]]
-address = "team"
-to = ["alice@inbox.test", "carol@corp.test"]
+RULES = FORWARDED + """
 [[rule]]
 address = "queued"
 to = ["alice@inbox.test"]
