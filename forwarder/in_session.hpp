@@ -2,7 +2,8 @@
 // goes upstream while our client waits. What was not answered in time, or only in part, becomes ours where the sender
 // is ownable (C.3.6, C.4); mail for rules with custody = "queue" becomes ours at once. Private to the pipeline.
 //
-// in_session.cpp: MAIL and RCPT. in_session_data.cpp: from the end of the data to the one reply.
+// in_session.cpp: MAIL and RCPT. in_session_data.cpp: from the end of the data to the answers to the dots.
+// in_session_end.cpp: what is made of these, and the one reply.
 #pragma once
 
 #include <memory>
