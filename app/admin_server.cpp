@@ -8,17 +8,15 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "app/admin_protocol.hpp"
+#include "app/peer_server.hpp"
 
 namespace app {
 namespace {
@@ -26,12 +24,9 @@ namespace {
 using boost::asio::awaitable;
 using Local = boost::asio::local::stream_protocol;
 
-constexpr unsigned kMaxPeers = 16;
-constexpr std::chrono::seconds kPeerTime{10};
-constexpr std::chrono::milliseconds kPause{100};
 const auto kToken = boost::asio::as_tuple(boost::asio::use_awaitable);
 
-bool may_talk(int fd, uid_t owner) {
+bool is_trusted(int fd, uid_t owner) {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
@@ -40,50 +35,17 @@ bool may_talk(int fd, uid_t owner) {
 
 }  // namespace
 
-struct AdminServer::Impl : std::enable_shared_from_this<AdminServer::Impl> {
+struct AdminServer::Impl final : PeerServer<Local> {
   Impl(const boost::asio::any_io_executor& executor, std::string socket_path, uid_t owner_uid, Handler h)
-      : acceptor(executor), pause(executor), path(std::move(socket_path)), owner(owner_uid), handler(std::move(h)) {}
+      : PeerServer(executor), path(std::move(socket_path)), owner(owner_uid), handler(std::move(h)) {}
 
-  awaitable<void> accept(std::shared_ptr<Impl> self);
-  awaitable<void> serve(std::shared_ptr<Impl> self, std::shared_ptr<Local::socket> socket);
-  awaitable<void> talk(std::shared_ptr<Local::socket> socket);
+  bool may_talk(Local::socket& socket) override { return is_trusted(socket.native_handle(), owner); }
+  awaitable<void> talk(std::shared_ptr<Local::socket> socket) override;
 
-  Local::acceptor acceptor;
-  boost::asio::steady_timer pause;
   std::string path;
   uid_t owner;
   Handler handler;
-  unsigned peers = 0;
 };
-
-awaitable<void> AdminServer::Impl::accept(std::shared_ptr<Impl> self) {
-  while (acceptor.is_open()) {
-    auto [error, socket] = co_await acceptor.async_accept(kToken);
-    if (!acceptor.is_open()) co_return;
-    if (error) {  // out of descriptors, most likely
-      pause.expires_after(kPause);
-      static_cast<void>(co_await pause.async_wait(kToken));
-      continue;
-    }
-    if (peers >= kMaxPeers || !may_talk(socket.native_handle(), owner)) continue;  // closes
-    auto peer = std::make_shared<Local::socket>(std::move(socket));
-    auto work = serve(self, std::move(peer));
-    boost::asio::co_spawn(acceptor.get_executor(), std::move(work), boost::asio::detached);
-  }
-}
-
-awaitable<void> AdminServer::Impl::serve(std::shared_ptr<Impl> self, std::shared_ptr<Local::socket> socket) {
-  ++self->peers;
-  boost::asio::steady_timer limit(socket->get_executor(), kPeerTime);
-  limit.async_wait([socket](const boost::system::error_code& error) {
-    if (error) return;
-    boost::system::error_code ignored;
-    socket->close(ignored);
-  });
-  co_await talk(socket);
-  limit.cancel();
-  --self->peers;
-}
 
 awaitable<void> AdminServer::Impl::talk(std::shared_ptr<Local::socket> socket) {
   std::string prefix(kAdminPrefix, '\0');
@@ -153,8 +115,7 @@ bool AdminServer::start(std::string& error) {
     impl_->acceptor.close(ignored);
     return false;
   }
-  auto work = impl_->accept(impl_);
-  boost::asio::co_spawn(impl_->acceptor.get_executor(), std::move(work), boost::asio::detached);
+  impl_->run();
   return true;
 }
 

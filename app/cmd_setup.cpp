@@ -119,12 +119,6 @@ SetupAnswers answers_of(const SetupOptions& options, const std::string& folder) 
   return out;
 }
 
-std::string hex(std::span<const std::uint8_t> octets) {
-  std::string out;
-  for (const auto octet : octets) out += fmt::format("{:02x}", octet);
-  return out;
-}
-
 struct Written {
   std::vector<std::string> files;
   std::string wrong;  // "" : all is there
@@ -149,7 +143,7 @@ Written write_all(const SetupAnswers& answers, const std::string& main_file, New
   std::array<std::uint8_t, kSecretOctets> octets{};
   core::SystemRandom random;
   random.fill(octets);
-  const core::Secret secret(hex(octets) + "\n");
+  const core::Secret secret(core::hex({reinterpret_cast<const char*>(octets.data()), octets.size()}) + "\n");
   put(kSetupSecrets, secret.view(), 0600, Owner::account);
   for (const auto& [name, type] :
        {std::pair{kSetupRsaKey, auth::NewKey::rsa2048}, {kSetupEd25519Key, auth::NewKey::ed25519}}) {

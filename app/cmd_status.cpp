@@ -50,17 +50,21 @@ void wait(core::Milliseconds time) {
   static_cast<void>(::poll(nullptr, 0, static_cast<int>(time.count())));
 }
 
+// Nothing, and said on stderr: there is no answer.
+std::optional<json> ask_status(const std::string& socket) {
+  std::string error;
+  auto answer = ask_daemon(socket, json{{"command", "status"}}, error);
+  if (!answer) fmt::print(stderr, "onward: {}\n", error);
+  return answer;
+}
+
 int watch(const std::string& socket, core::Milliseconds every, const GlobalOptions& global) {
   struct sigaction action{};
   action.sa_handler = [](int) {};
   static_cast<void>(::sigaction(SIGWINCH, &action, nullptr));
   for (;;) {
-    std::string error;
-    const auto answer = ask_daemon(socket, json{{"command", "status"}}, error);
-    if (!answer) {
-      fmt::print(stderr, "onward: {}\n", error);
-      return kExitTryLater;
-    }
+    const auto answer = ask_status(socket);
+    if (!answer) return kExitTryLater;
     if (global.json) {
       fmt::print("{}\n", answer->dump(-1, ' ', false, json::error_handler_t::replace));
       std::fflush(stdout);
@@ -86,12 +90,8 @@ int cmd_status(const GlobalOptions& global, const StatusOptions& options) {
     return kExitProblem;
   }
   if (options.watch) return watch(socket, *every, global);
-  std::string error;
-  const auto answer = ask_daemon(socket, json{{"command", "status"}}, error);
-  if (!answer) {
-    fmt::print(stderr, "onward: {}\n", error);
-    return kExitTryLater;
-  }
+  const auto answer = ask_status(socket);
+  if (!answer) return kExitTryLater;
   if (global.json) {
     fmt::print("{}\n", answer->dump(2, ' ', false, json::error_handler_t::replace));
   } else {

@@ -186,7 +186,8 @@ Result tlsa(const Subject& subject, dns::Lookup& lookup) {
   std::string fix = "remove it: " + name;
   bool fits = false, judged = true;
   for (const auto& certificate : subject.facts.certificates) {
-    if (certificate.covers(subject.domain)) fix = zone_line({name, "TLSA", tlsa_text(certificate), 0, {}, false});
+    if (certificate.covers(subject.domain))
+      fix = zone_line({name, "TLSA", certificate.tlsa().to_string(), 0, {}, false});
     fits = fits || std::find(answer->raw.begin(), answer->raw.end(),
                              std::string("\3\1\1", 3) + certificate.key_digest) != answer->raw.end();
   }

@@ -7,6 +7,7 @@
 #include "auth/dkim_verify_tags.hpp"
 #include "auth/dmarc_discovery.hpp"
 #include "core/text.hpp"
+#include "forwarder/mta_sts.hpp"
 
 namespace app::checks {
 namespace {
@@ -204,7 +205,7 @@ Result mta_sts(const Subject& subject, dns::Lookup& lookup) {
   const auto* answer = ask(lookup, name, dns::Type::txt);
   const auto addresses = addresses_of(lookup, host);
   if (answer == nullptr || !addresses) return std::nullopt;
-  const auto text = "v=STSv1; id=" + mta_sts_id(subject.facts);
+  const auto text = forwarder::own_sts_record(mta_sts_id(subject.facts));
   const auto fix = zone_line({name, "TXT", text, 0, {}, false});
   if (answer->status == dns::Status::failure) {
     report_failure(finding, name + " TXT", *answer);
@@ -247,7 +248,7 @@ Result tls_rpt(const Subject& subject, dns::Lookup& lookup) {
   const auto name = "_smtp._tls." + subject.domain;
   const auto* answer = ask(lookup, name, dns::Type::txt);
   if (answer == nullptr) return std::nullopt;
-  const auto fix = zone_line({name, "TXT", "v=TLSRPTv1; rua=mailto:postmaster@" + subject.domain, 0, {}, false});
+  const auto fix = zone_line({name, "TXT", forwarder::own_tlsrpt_record("postmaster@" + subject.domain), 0, {}, false});
   if (answer->status == dns::Status::failure) {
     report_failure(finding, name + " TXT", *answer);
     return finding.take();

@@ -162,42 +162,44 @@ bool judge_target(const Subject& subject, const Target& target, dns::Lookup& loo
 
 }  // namespace
 
-Result mx_address(const Subject& subject, dns::Lookup& lookup) {
-  Finding finding(subject.name("mx-address"));
+namespace {
+
+// Each target that is not another forwarder's; a judge says whether it had all answers it needed.
+template <class Judge>
+Result over_targets(const Subject& subject, dns::Lookup& lookup, Finding finding, std::string note, Judge judge) {
   const auto targets = targets_of(subject, lookup);
   if (!targets) return std::nullopt;
   if (targets->list.empty()) return Check();
   bool complete = true;
   for (const auto& target : targets->list) {
-    if (!target.forwarder.empty()) continue;
-    complete = judge_target(subject, target, lookup, finding) && complete;
+    if (target.forwarder.empty()) complete = judge(target, finding) && complete;
   }
   if (!complete) return std::nullopt;
-  finding.note("the targets are hosts with addresses");
+  finding.note(std::move(note));
   return finding.take();
 }
 
+}  // namespace
+
+Result mx_address(const Subject& subject, dns::Lookup& lookup) {
+  return over_targets(
+      subject, lookup, Finding(subject.name("mx-address")), "the targets are hosts with addresses",
+      [&](const Target& target, Finding& finding) { return judge_target(subject, target, lookup, finding); });
+}
+
 Result mx_proxy(const Subject& subject, dns::Lookup& lookup) {
-  Finding finding(subject.name("mx-proxy"));
-  const auto targets = targets_of(subject, lookup);
-  if (!targets) return std::nullopt;
-  if (targets->list.empty()) return Check();
-  bool complete = true;
-  for (const auto& target : targets->list) {
-    if (!target.forwarder.empty()) continue;
+  const auto judge = [&](const Target& target, Finding& finding) {
     const auto addresses = addresses_of(lookup, target.mx.host);
-    complete = complete && addresses.has_value();
-    if (!addresses) continue;
+    if (!addresses) return false;
     for (const auto& ip : addresses->list) {
       if (!is_proxy_address(ip)) continue;
       finding.fail(fmt::format("{} has the address {} of Cloudflare's proxy, which takes no mail", target.mx.host,
                                ip.to_string()),
                    fmt::format("set the record of {} to \"DNS only\"", target.mx.host));
     }
-  }
-  if (!complete) return std::nullopt;
-  finding.note("no target is a proxy");
-  return finding.take();
+    return true;
+  };
+  return over_targets(subject, lookup, Finding(subject.name("mx-proxy")), "no target is a proxy", judge);
 }
 
 // A cache between us and the zone shows what is left of a TTL; our own names are seldom in one.

@@ -7,7 +7,7 @@
 
 #include "auth/signing_key.hpp"
 #include "auth/spf_macro.hpp"
-#include "core/digest.hpp"
+#include "forwarder/mta_sts.hpp"
 
 namespace app {
 namespace {
@@ -15,12 +15,6 @@ namespace {
 using nlohmann::json;
 
 constexpr unsigned kPriority = 10;
-
-std::string hex(std::string_view octets) {
-  std::string out;
-  for (const char c : octets) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return out;
-}
 
 class Records {
  public:
@@ -64,7 +58,7 @@ void add_host(const DnsFacts& facts, Records& out) {
   }
   for (const auto& certificate : facts.certificates) {
     if (!certificate.covers(facts.hostname)) continue;
-    out.add({"_25._tcp." + facts.hostname, "TLSA", tlsa_text(certificate), 0,
+    out.add({"_25._tcp." + facts.hostname, "TLSA", certificate.tlsa().to_string(), 0,
              "DANE: only in a zone with DNSSEC, and to be changed before the certificate's key is", true});
   }
 }
@@ -106,13 +100,8 @@ std::string dmarc_text(const DnsFacts& facts, const std::string& domain) {
   return "v=DMARC1; p=quarantine" + (taken ? "; rua=mailto:postmaster@" + domain : std::string());
 }
 
-std::string tlsa_text(const net::CertificateSummary& certificate) {
-  return "3 1 1 " + hex(certificate.key_digest);
-}
-
 std::string mta_sts_id(const DnsFacts& facts) {
-  constexpr std::size_t kLength = 20;  // of at most 32
-  return hex(core::as_text(core::sha256("STSv1 enforce " + facts.hostname))).substr(0, kLength);
+  return forwarder::own_sts_id(forwarder::own_sts_policy(facts.hostname));
 }
 
 std::vector<DnsRecord> own_records(const DnsFacts& facts) {
@@ -136,10 +125,11 @@ std::vector<DnsRecord> domain_records(const DnsFacts& facts, const std::string& 
   if (const auto own = facts.domain_keys.find(domain); own != facts.domain_keys.end()) add_keys(own->second, out);
   out.txt("_dmarc." + base, dmarc_text(facts, base), "DMARC: begin with p=none when others send as this domain too");
   if (domain != base) return out.take();
-  out.txt("_smtp._tls." + domain, "v=TLSRPTv1; rua=mailto:postmaster@" + domain, "TLS-RPT: reports of failed TLS");
+  out.txt("_smtp._tls." + domain, forwarder::own_tlsrpt_record("postmaster@" + domain),
+          "TLS-RPT: reports of failed TLS");
   const bool later = !facts.serves_mta_sts;
   const std::string_view why = later ? "MTA-STS: needs [https], which serves the policy" : "MTA-STS";
-  out.add({"_mta-sts." + domain, "TXT", "v=STSv1; id=" + mta_sts_id(facts), 0, why, later});
+  out.add({"_mta-sts." + domain, "TXT", forwarder::own_sts_record(mta_sts_id(facts)), 0, why, later});
   out.add({"mta-sts." + domain, "CNAME", facts.hostname, 0, why, later});
   return out.take();
 }

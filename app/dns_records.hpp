@@ -33,8 +33,6 @@ std::string spf_text(const std::vector<OwnAddress>& egress, std::string_view hos
 // `record`, a valid SPF record, with `addresses` added in front of what it has.
 std::string spf_with(std::string_view record, const std::vector<core::IpAddress>& addresses);
 std::string dmarc_text(const DnsFacts& facts, const std::string& domain);
-// "3 1 1 HEX" (RFC 7672 §3.1).
-std::string tlsa_text(const net::CertificateSummary& certificate);
 // The id= of the MTA-STS record (RFC 8461 §3.1): changes when our policy does.
 std::string mta_sts_id(const DnsFacts& facts);
 // "example.org" of "*.example.org"; any other name as it is.

@@ -1,4 +1,5 @@
-// The little of HTTP/1.1 (RFC 9112) that a scraper needs: the head of a request, judged. Bodies are not taken. Pure.
+// The little of HTTP/1.1 (RFC 9112) that a scraper needs, on net/http.hpp: the head of a request, found in what has
+// come and judged, and a whole response. Bodies of requests are not taken. Pure.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +12,11 @@ inline constexpr std::size_t kMaxHttpHead = 8 * 1024;  // octets of request line
 
 struct HttpRequest {
   enum class State { incomplete, bad, good } state = State::incomplete;
-  std::string_view method;  // "GET"
-  std::string_view path;    // "/metrics", without the query
+  std::string method;  // "GET"
+  std::string path;    // "/metrics", without the query
 };
 
-// `octets`: what has come so far. The views point into it. An incomplete head of kMaxHttpHead octets or more is bad.
+// `octets`: what has come so far. An incomplete head of kMaxHttpHead octets or more is bad.
 HttpRequest parse_http_request(std::string_view octets);
 
 // A whole response. `body` is left out of an answer to HEAD, its length is not.

@@ -5,15 +5,13 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
 #include "app/http_request.hpp"
 #include "app/metrics_text.hpp"
+#include "app/peer_server.hpp"
 #include "core/ip.hpp"
 
 namespace app {
@@ -22,58 +20,21 @@ namespace {
 using boost::asio::awaitable;
 using boost::asio::ip::tcp;
 
-constexpr unsigned kMaxPeers = 16;
-constexpr std::chrono::seconds kPeerTime{10};
-constexpr std::chrono::milliseconds kPause{100};
 constexpr int kBacklog = 16;
 const auto kToken = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 }  // namespace
 
-struct MetricsServer::Impl : std::enable_shared_from_this<MetricsServer::Impl> {
+struct MetricsServer::Impl final : PeerServer<tcp> {
   Impl(const boost::asio::any_io_executor& executor, std::string listen, Callbacks c)
-      : acceptor(executor), pause(executor), address(std::move(listen)), callbacks(std::move(c)) {}
+      : PeerServer(executor), address(std::move(listen)), callbacks(std::move(c)) {}
 
-  awaitable<void> accept(std::shared_ptr<Impl> self);
-  awaitable<void> serve(std::shared_ptr<Impl> self, std::shared_ptr<tcp::socket> socket);
-  awaitable<void> talk(std::shared_ptr<tcp::socket> socket);
+  awaitable<void> talk(std::shared_ptr<tcp::socket> socket) override;
   awaitable<HttpResponse> answer(HttpRequest request);
 
-  tcp::acceptor acceptor;
-  boost::asio::steady_timer pause;
   std::string address;
   Callbacks callbacks;
-  unsigned peers = 0;
 };
-
-awaitable<void> MetricsServer::Impl::accept(std::shared_ptr<Impl> self) {
-  while (acceptor.is_open()) {
-    auto [error, socket] = co_await acceptor.async_accept(kToken);
-    if (!acceptor.is_open()) co_return;
-    if (error) {  // out of descriptors, most likely
-      pause.expires_after(kPause);
-      static_cast<void>(co_await pause.async_wait(kToken));
-      continue;
-    }
-    if (peers >= kMaxPeers) continue;  // closes
-    auto peer = std::make_shared<tcp::socket>(std::move(socket));
-    auto work = serve(self, std::move(peer));
-    boost::asio::co_spawn(acceptor.get_executor(), std::move(work), boost::asio::detached);
-  }
-}
-
-awaitable<void> MetricsServer::Impl::serve(std::shared_ptr<Impl> self, std::shared_ptr<tcp::socket> socket) {
-  ++self->peers;
-  boost::asio::steady_timer limit(socket->get_executor(), kPeerTime);
-  limit.async_wait([socket](const boost::system::error_code& error) {
-    if (error) return;
-    boost::system::error_code ignored;
-    socket->close(ignored);
-  });
-  co_await talk(socket);
-  limit.cancel();
-  --self->peers;
-}
 
 awaitable<void> MetricsServer::Impl::talk(std::shared_ptr<tcp::socket> socket) {
   std::string octets(kMaxHttpHead, '\0');
@@ -148,8 +109,7 @@ bool MetricsServer::start(std::string& error) {
     acceptor.close(ignored);
     return false;
   }
-  auto work = impl_->accept(impl_);
-  boost::asio::co_spawn(acceptor.get_executor(), std::move(work), boost::asio::detached);
+  impl_->run();
   return true;
 }
 

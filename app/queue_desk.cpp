@@ -213,7 +213,8 @@ net::Awaitable<json> QueueDesk::rules(json request) {
     co_return answer;
   }
   if (command == "queue.rule_remove") {
-    const auto receipt = co_await durable_.store->remove_hold_rule(request.value("rule", std::int64_t{0}));
+    const auto rule = request.value("rule", std::int64_t{0});
+    const auto receipt = co_await durable_.store->remove_hold_rule(rule);
     durable_.runner->wake();
     if (!receipt.ok()) co_return failure(receipt.error.message());
     json answer{{"ok", true}};

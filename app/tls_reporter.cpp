@@ -20,9 +20,7 @@ std::string day_text(forwarder::TlsDay day) {
 }
 
 std::string hex_of(std::string_view text) {
-  std::string out;
-  for (const auto octet : core::sha256(text)) out += fmt::format("{:02x}", octet);
-  return out.substr(0, 16);
+  return core::hex(core::as_text(core::sha256(text))).substr(0, 16);
 }
 
 // Of the TXT records at _smtp._tls.DOMAIN exactly one may be a TLSRPT record (RFC 8460 §3).

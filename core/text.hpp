@@ -48,6 +48,8 @@ bool is_utf8(std::string_view text);
 // Glob with '*' (any run) and '?' (one octet), ASCII case-insensitive.
 bool glob_match(std::string_view pattern, std::string_view text);
 
+// Two digits an octet, lower case.
+std::string hex(std::string_view bytes);
 std::string base64_encode(std::string_view bytes);
 std::optional<std::string> base64_decode(std::string_view text);  // white space skipped
 

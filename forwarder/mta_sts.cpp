@@ -160,11 +160,13 @@ std::string own_sts_policy(std::string_view mx_host) {
   return fmt::format("version: STSv1\r\nmode: enforce\r\nmx: {}\r\nmax_age: {}\r\n", mx_host, kOwnMaxAge.count());
 }
 
-std::string own_sts_record(std::string_view policy) {
-  const auto digest = core::sha256(policy);
-  std::string id;
-  for (std::size_t i = 0; i < 8; ++i) id += fmt::format("{:02x}", digest[i]);
-  return fmt::format("v=STSv1; id={};", id);
+std::string own_sts_id(std::string_view policy) {
+  constexpr std::size_t kLength = 20;  // of at most 32
+  return core::hex(core::as_text(core::sha256(policy))).substr(0, kLength);
+}
+
+std::string own_sts_record(std::string_view id) {
+  return fmt::format("v=STSv1; id={}", id);
 }
 
 std::string own_tlsrpt_record(std::string_view mail_address) {

@@ -43,8 +43,10 @@ inline constexpr std::string_view kStsPath = "/.well-known/mta-sts.txt";
 
 // The policy of a domain whose only mail host is `mx_host`: enforce, one week.
 std::string own_sts_policy(std::string_view mx_host);
-// The TXT record for _mta-sts.DOMAIN; its id changes with the policy and only with it.
-std::string own_sts_record(std::string_view policy);
+// The id= of its record (§3.1): changes with the policy and only with it.
+std::string own_sts_id(std::string_view policy);
+// The TXT record for _mta-sts.DOMAIN.
+std::string own_sts_record(std::string_view id);
 // The TXT record for _smtp._tls.DOMAIN (RFC 8460 §3).
 std::string own_tlsrpt_record(std::string_view mail_address);
 

@@ -1,62 +1,17 @@
 #include "net/certificate.hpp"
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
 
 #include <climits>
 #include <ctime>
-#include <memory>
 
 #include "core/text.hpp"
+#include "net/x509.hpp"
 
 namespace net {
 namespace {
-
-template <auto Function>
-struct Free {
-  template <class T>
-  void operator()(T* object) const {
-    Function(object);
-  }
-};
-using Certificate = std::unique_ptr<X509, Free<X509_free>>;
-using Bio = std::unique_ptr<BIO, Free<BIO_free_all>>;
-using Names = std::unique_ptr<GENERAL_NAMES, Free<GENERAL_NAMES_free>>;
-
-int no_passphrase(char*, int, int, void*) {
-  return -1;
-}
-
-// "" for a name with octets that no host name has.
-std::string text_of(const ASN1_STRING* string) {
-  unsigned char* utf8 = nullptr;
-  const int size = ASN1_STRING_to_UTF8(&utf8, string);
-  if (size < 0) return {};
-  const std::string text(reinterpret_cast<const char*>(utf8), static_cast<std::size_t>(size));
-  OPENSSL_free(utf8);
-  return core::printable(text) == text ? core::lower(text) : std::string();
-}
-
-std::set<std::string> names_of(X509* certificate) {
-  std::set<std::string> names;
-  const Names alternatives(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  for (int i = 0; alternatives && i < sk_GENERAL_NAME_num(alternatives.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives.get(), i);
-    if (name->type == GEN_DNS) names.insert(text_of(name->d.dNSName));
-  }
-  if (names.empty()) {
-    X509_NAME* subject = X509_get_subject_name(certificate);
-    const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-    if (at >= 0) names.insert(text_of(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at))));
-  }
-  names.erase("");
-  return names;
-}
 
 std::string key_digest_of(X509* certificate) {
   unsigned char* der = nullptr;
@@ -71,9 +26,11 @@ std::string key_digest_of(X509* certificate) {
 }  // namespace
 
 bool CertificateSummary::covers(std::string_view host) const {
-  const auto name = core::lower(host);
-  const auto dot = name.find('.');
-  return names.contains(name) || (dot != std::string::npos && names.contains("*" + name.substr(dot)));
+  return net::covers(names, core::lower(host));
+}
+
+Tlsa CertificateSummary::tlsa() const {
+  return {3, 1, 1, key_digest};
 }
 
 core::Explained<CertificateSummary> summarise_certificate(std::string_view pem) {
@@ -90,6 +47,8 @@ core::Explained<CertificateSummary> summarise_certificate(std::string_view pem) 
   if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1) return wrong("the certificate has no end");
   CertificateSummary out;
   out.names = names_of(certificate.get());
+  // Octets that no host name has are nothing to show.
+  std::erase_if(out.names, [](const std::string& name) { return name.empty() || core::printable(name) != name; });
   out.expires = core::Wall::from_time_t(::timegm(&end));
   out.key_digest = key_digest_of(certificate.get());
   ERR_clear_error();

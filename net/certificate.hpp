@@ -8,6 +8,7 @@
 
 #include "core/clock.hpp"
 #include "core/secret_file.hpp"
+#include "net/tlsa.hpp"
 
 namespace net {
 
@@ -20,6 +21,8 @@ struct CertificateSummary {
 
   // Exactly, or by a wildcard in place of the first label.
   bool covers(std::string_view host) const;
+  // The record to publish: 3 1 1, which stays right when the certificate is renewed with the same key.
+  Tlsa tlsa() const;
 };
 
 // The first certificate in `pem`. What is wrong otherwise.

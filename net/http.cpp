@@ -226,12 +226,15 @@ std::optional<HttpRequest> parse_http_request(std::string_view head) {
   HttpRequest request;
   request.method = words[0];
   auto target = words[1];
-  if (!target.starts_with('/')) return std::nullopt;
+  const auto is_visible = [](char c) { return c > ' ' && c < '\x7f'; };
+  if (!target.starts_with('/') || !std::ranges::all_of(target, is_visible)) return std::nullopt;
   request.path = target.substr(0, target.find('?'));
   bool named = false;
   for (std::size_t i = 1; i < lines->size(); ++i) {
     const auto field = parse_field((*lines)[i]);
     if (!field) return std::nullopt;
+    const bool body = field->first == "transfer-encoding" || (field->first == "content-length" && field->second != "0");
+    request.has_body = request.has_body || body;
     if (field->first != "host") continue;
     if (std::exchange(named, true)) return std::nullopt;  // RFC 9112 §3.2
     request.host = core::lower(std::string_view(field->second).substr(0, field->second.rfind(':')));

@@ -58,6 +58,7 @@ struct HttpRequest {
   std::string method;  // as given
   std::string path;    // without the query
   std::string host;    // lower case, without port; "" when it was not said
+  bool has_body = false;
 };
 // `head` ends in an empty line. Nothing: no request that we understand (400).
 std::optional<HttpRequest> parse_http_request(std::string_view head);

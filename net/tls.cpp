@@ -4,7 +4,6 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <array>
@@ -18,26 +17,17 @@
 #include "net/ticket_keys.hpp"
 #include "net/tls_context.hpp"
 #include "net/tls_session.hpp"
+#include "net/x509.hpp"
 
 namespace net {
 namespace {
 
-template <auto Function>
-struct Deleter {
-  template <class T>
-  void operator()(T* object) const {
-    Function(object);
-  }
-};
 void free_chain(STACK_OF(X509) * chain) {
   sk_X509_pop_free(chain, X509_free);
 }
 
-using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
-using Chain = std::unique_ptr<STACK_OF(X509), Deleter<free_chain>>;
-using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
-using GeneralNames = std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>>;
+using Chain = std::unique_ptr<STACK_OF(X509), FreeBy<free_chain>>;
+using Key = std::unique_ptr<EVP_PKEY, FreeBy<EVP_PKEY_free>>;
 
 constexpr long kMaxClientCertificate = 32 * 1024;  // octets of the client's chain (TL-06)
 
@@ -56,41 +46,12 @@ bool is_plain_name(std::string_view name) {
   });
 }
 
-std::string text_of(const ASN1_STRING* string) {
-  unsigned char* utf8 = nullptr;
-  const int size = ASN1_STRING_to_UTF8(&utf8, string);
-  if (size < 0) return {};
-  std::string text(reinterpret_cast<const char*>(utf8), static_cast<std::size_t>(size));
-  OPENSSL_free(utf8);
-  return core::lower(text);
-}
-
-// DNS names of the certificate: the alternative names, or the common name when there are none (RFC 6125 §6.4.4).
-std::set<std::string> names_of(X509* certificate) {
-  std::set<std::string> names;
-  const GeneralNames alternatives(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  for (int i = 0; alternatives && i < sk_GENERAL_NAME_num(alternatives.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives.get(), i);
-    if (name->type == GEN_DNS) names.insert(text_of(name->d.dNSName));
-  }
-  if (names.empty()) {
-    X509_NAME* subject = X509_get_subject_name(certificate);
-    const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-    if (at >= 0) names.insert(text_of(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at))));
-  }
+// Of a pair's names those that SNI may ask for.
+std::set<std::string> plain_names_of(X509* certificate) {
+  auto names = names_of(certificate);
   std::erase_if(names, [](const std::string& name) { return !is_plain_name(name); });
   ERR_clear_error();
   return names;
-}
-
-std::string wildcard_of(std::string_view name) {
-  const auto dot = name.find('.');
-  return dot == std::string_view::npos ? std::string() : "*" + std::string(name.substr(dot));
-}
-
-bool covers(const Pair& pair, const std::string& name) {
-  return pair.names.contains(name) || pair.names.contains(wildcard_of(name));
 }
 
 Bio open_file(const std::string& path, std::string& error) {
@@ -99,11 +60,6 @@ Bio open_file(const std::string& path, std::string& error) {
   if (!file) error = path + ": " + (errno != 0 ? std::strerror(errno) : "cannot be opened");
   ERR_clear_error();
   return file;
-}
-
-// No terminal is asked for a pass phrase: an encrypted key is an error.
-int no_passphrase(char*, int, int, void*) {
-  return -1;
 }
 
 bool read_certificates(const std::string& path, Pair& pair, std::string& error) {
@@ -154,7 +110,7 @@ bool read_pair(const CertificateFiles& files, Pair& pair, std::string& error) {
     error = files.key + ": is not the key of the certificate in " + files.certificate;
     return false;
   }
-  pair.names = names_of(pair.certificate.get());
+  pair.names = plain_names_of(pair.certificate.get());
   return true;
 }
 
@@ -278,13 +234,13 @@ std::shared_ptr<const TlsServer> TlsServer::make(const TlsServerSettings& settin
   const auto& pairs = impl->pairs;
   const auto shares_a_name = [&](std::size_t i) {
     return i == 0 || std::any_of(pairs[0].names.begin(), pairs[0].names.end(),
-                                 [&](const std::string& name) { return covers(pairs[i], name); });
+                                 [&](const std::string& name) { return covers(pairs[i].names, name); });
   };
   impl->fallback = impl->context_with(impl->select(shares_a_name), settings, error);
   if (impl->fallback == nullptr) return nullptr;
   for (const auto& pair : pairs) {
     for (const auto& name : pair.names) {
-      const auto chosen = impl->select([&](std::size_t i) { return covers(pairs[i], name); });
+      const auto chosen = impl->select([&](std::size_t i) { return covers(pairs[i].names, name); });
       SSL_CTX* context = impl->context_with(chosen, settings, error);
       if (context == nullptr) return nullptr;
       impl->by_name.emplace(name, context);
@@ -295,7 +251,7 @@ std::shared_ptr<const TlsServer> TlsServer::make(const TlsServerSettings& settin
 
 bool TlsServer::has_certificate_for(std::string_view name) const {
   const auto host = core::lower(name);
-  return std::ranges::any_of(impl_->pairs, [&](const Pair& pair) { return covers(pair, host); });
+  return std::ranges::any_of(impl_->pairs, [&](const Pair& pair) { return covers(pair.names, host); });
 }
 
 std::unique_ptr<TlsSession> TlsServer::session(int fd) const {

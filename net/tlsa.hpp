@@ -1,12 +1,10 @@
-// TLSA records as plain values (RFC 6698 §2.1), and the one to publish for a certificate of our own.
+// TLSA records as plain values (RFC 6698 §2.1).
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "core/secret_file.hpp"
 
 namespace net {
 
@@ -21,9 +19,5 @@ struct Tlsa {
 
 // RDATA as it travels; nothing when it is shorter than its three parameters and one octet of data.
 std::optional<Tlsa> parse_tlsa(std::string_view rdata);
-
-// 3 1 1 of the first certificate in a PEM file: it stays right when the certificate is renewed with the same key. The
-// error names the file. Blocking file I/O.
-core::Explained<Tlsa> tlsa_of_certificate(const std::string& file);
 
 }  // namespace net

@@ -154,7 +154,9 @@ Awaitable<core::Result<StoredBody>> Bodies::save_file(std::string id, std::uint6
     block += *slice;
     if (block.empty() || (block.size() < kSlice && !end)) continue;
     const auto length = block.size();
-    error = co_await append(*file, written, std::exchange(block, {}));
+    auto piece = std::move(block);
+    block.clear();
+    error = co_await append(*file, written, std::move(piece));
     written += length;
   }
   if (!error && written != size) error = StoreErrc::malformed;

@@ -5,6 +5,8 @@
 #include <cassert>
 #include <limits>
 
+#include "core/text.hpp"
+
 namespace queue {
 namespace {
 
@@ -17,13 +19,7 @@ std::uint32_t held(std::int64_t seconds) {
 }
 
 std::string hex(const LedgerKey& key) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const auto octet : key) {
-    text += kDigits[octet >> 4];
-    text += kDigits[octet & 15];
-  }
-  return text;
+  return core::hex({reinterpret_cast<const char*>(key.data()), key.size()});
 }
 
 LedgerEntry make_entry(const Copy& copy, LedgerMark mark) {

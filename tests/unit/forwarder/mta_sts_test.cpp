@@ -91,10 +91,10 @@ TEST(MtaSts, our_own) {
   EXPECT_EQ(policy->mode, StsMode::enforce);
   EXPECT_TRUE(sts_allows(*policy, "mx.forward.example"));
   EXPECT_GE(policy->max_age, std::chrono::days(1));
-  const auto id = parse_sts_record(own_sts_record(text));
+  const auto id = parse_sts_record(own_sts_record(own_sts_id(text)));
   ASSERT_TRUE(id);
-  EXPECT_EQ(id, parse_sts_record(own_sts_record(text)));
-  EXPECT_NE(id, parse_sts_record(own_sts_record(own_sts_policy("mx2.forward.example"))));
+  EXPECT_EQ(id, parse_sts_record(own_sts_record(own_sts_id(text))));
+  EXPECT_NE(id, parse_sts_record(own_sts_record(own_sts_id(own_sts_policy("mx2.forward.example")))));
 }
 
 }  // namespace

@@ -9,10 +9,13 @@
 
 #include <array>
 #include <csignal>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "caller.hpp"
 #include "certificates.hpp"
+#include "net/certificate.hpp"
 #include "net/tlsa.hpp"
 #include "support.hpp"
 
@@ -324,16 +327,17 @@ TEST_F(TlsClientTest, expired_is_no_good_by_roots_and_of_no_concern_to_usage_3) 
 
 TEST_F(TlsClientTest, the_record_to_publish) {
   const auto files = write("ours", named("mx.example"));
-  const auto record = tlsa_of_certificate(files.certificate);
-  ASSERT_TRUE(record);
-  EXPECT_EQ(*record, record_of(files.certificate, 3, 1, 1));
-  EXPECT_TRUE(record->to_string().starts_with("3 1 1 "));
-  EXPECT_EQ(record->to_string().size(), 6 + 64U);
-  for (const auto& file : {folder.file("none"), files.key, folder.path().string()}) {
-    const auto none = tlsa_of_certificate(file);
-    ASSERT_FALSE(none);
-    EXPECT_TRUE(none.error().text.starts_with(file + ": ")) << none.error().text;
-  }
+  const auto content = [](const std::string& file) {
+    std::ifstream in(file);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const auto ours = summarise_certificate(content(files.certificate));
+  ASSERT_TRUE(ours);
+  const auto record = ours->tlsa();
+  EXPECT_EQ(record, record_of(files.certificate, 3, 1, 1));
+  EXPECT_TRUE(record.to_string().starts_with("3 1 1 "));
+  EXPECT_EQ(record.to_string().size(), 6 + 64U);
+  EXPECT_FALSE(summarise_certificate(content(files.key)));
 }
 
 }  // namespace
