@@ -85,6 +85,7 @@ class Daemon {
   nlohmann::json upstream_status();
   void take_sample();
   std::uint64_t sum(core::Counter counter) const;
+  core::Histogram sum(core::Timing timing) const;
   // app/daemon_metrics.cpp. After every (re)load; false: `error` says why nobody answers metrics.listen.
   bool open_metrics(std::string& error);
   nlohmann::json diff() const;  // what a reload would change

@@ -89,6 +89,7 @@ MetricsSnapshot Daemon::snapshot() const {
   put(Gauge::configuration_time, unix_seconds(configuration_time_));
   put(Gauge::configuration_failed, configuration_failed_ ? 1 : 0);
   if (certificate_end_) put(Gauge::certificate_end, unix_seconds(*certificate_end_));
+  for (std::size_t i = 0; i < out.timings.size(); ++i) out.timings[i] = sum(static_cast<core::Timing>(i));
   if (const auto& seen = dns_watch_.last()) {
     put(Gauge::dns_check_time, unix_seconds(seen->time));
     put(Gauge::dns_check_failures, seen->summary.failures);

@@ -29,11 +29,25 @@ nlohmann::json rates_json(const RateKeeper& keeper) {
   return out;
 }
 
+// Seconds below which that share of all lies, since the start.
+nlohmann::json timing_json(const core::Histogram& histogram) {
+  return {{"count", histogram.count()},
+          {"p50", histogram.quantile(0.5)},
+          {"p95", histogram.quantile(0.95)},
+          {"p99", histogram.quantile(0.99)}};
+}
+
 }  // namespace
 
 std::uint64_t Daemon::sum(core::Counter counter) const {
   std::uint64_t total = metrics_.get(counter);
   for (const auto& unit : units_) total += unit->shard.metrics().get(counter);
+  return total;
+}
+
+core::Histogram Daemon::sum(core::Timing timing) const {
+  auto total = metrics_.timings().get(timing);
+  for (const auto& unit : units_) total += unit->shard.metrics().timings().get(timing);
   return total;
 }
 
@@ -102,6 +116,11 @@ net::Awaitable<nlohmann::json> Daemon::status() {
   }
   out["rates"] = rates_json(rates_);
   out["admission"] = admission_status();
+  auto& timings = out["timings"];
+  for (std::size_t i = 0; i < static_cast<std::size_t>(core::Timing::count_); ++i) {
+    const auto timing = static_cast<core::Timing>(i);
+    timings[std::string(core::info(timing).name)] = timing_json(sum(timing));
+  }
   out["upstream"] = upstream_status();
   if (const auto& seen = dns_watch_.last()) {
     out["dns_check"] = {{"age_s", std::chrono::duration_cast<core::Seconds>(clock_.wall() - seen->time).count()},

@@ -124,6 +124,24 @@ void rates(const json& status, Page& page) {
   page.table(table);
 }
 
+void timings(const json& status, Page& page) {
+  static constexpr std::array<std::pair<const char*, const char*>, 3> kRows{
+      {{"answer", "answer_seconds"}, {"connect", "upstream_connect_seconds"}, {"DNS", "dns_answer_seconds"}}};
+  Table table({"seconds", "50 %", "95 %", "99 %", "measured"});
+  table.align_right_from(1);
+  for (const auto& [title, name] : kRows) {
+    const auto& timing = part(part(status, "timings"), name);
+    const auto cell = [&timing](const char* quantile) {
+      const auto it = timing.find(quantile);
+      return it != timing.end() && it->is_number() ? fmt::format("<={}", it->get<double>()) : std::string("-");
+    };
+    const bool none = number(timing, "count") == 0;
+    table.add({title, none ? "-" : cell("p50"), none ? "-" : cell("p95"), none ? "-" : cell("p99"),
+               std::to_string(number(timing, "count"))});
+  }
+  page.table(table);
+}
+
 std::string age_title(std::uint64_t seconds) {
   return std::to_string(seconds / 60);
 }
@@ -236,6 +254,8 @@ std::string status_text(const json& status, const Screen& screen) {
   dns(status, page);
   page.gap();
   rates(status, page);
+  page.gap();
+  timings(status, page);
   page.gap();
   queue(status, page);
   upstream(status, page);

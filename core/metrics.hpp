@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/timings.hpp"
+
 namespace core {
 
 enum class Counter : std::size_t {
@@ -90,10 +92,13 @@ class Metrics {
   std::uint64_t get(Counter counter) const {
     return values_[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
   }
+  Timings& timings() { return timings_; }
+  const Timings& timings() const { return timings_; }
 
  private:
   std::atomic<std::uint64_t>& at(Counter counter) { return values_[static_cast<std::size_t>(counter)]; }
   std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Counter::count_)> values_{};
+  Timings timings_;
 };
 
 }  // namespace core

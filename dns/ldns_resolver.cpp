@@ -251,6 +251,7 @@ struct LdnsResolver::Impl : std::enable_shared_from_this<Impl> {
   // UDP first; TCP when it is cut or forged; without EDNS0 when the server stumbles over it.
   net::Awaitable<Try> try_server(Job& job, const Server& server, const Question& question, unsigned cnames_left,
                                  Deadline deadline) {
+    const auto begun = core::Steady::now();
     Try tried = co_await ask_udp(job, server, question, cnames_left, Edns::yes, deadline);
     if (closed) co_return tried;
     Edns edns = Edns::yes;
@@ -264,6 +265,7 @@ struct LdnsResolver::Impl : std::enable_shared_from_this<Impl> {
       tried = co_await ask_tcp(job, server, question, cnames_left, edns, deadline);
       if (closed) co_return tried;
     }
+    metrics.timings().add(core::Timing::dns, core::Steady::now() - begun);
     if (tried.end == Try::End::timeout) metrics.add(core::Counter::dns_timeouts);
     const bool trusted = settings.trust_ad == TrustAd::always ||
                          (settings.trust_ad == TrustAd::loopback && server.address.is_loopback());

@@ -108,10 +108,12 @@ net::Awaitable<void> run_family(std::shared_ptr<Race> state, std::shared_ptr<Run
     const auto endpoint = runner->todo[i];
     tried->push_back(endpoint);
     metrics.add(core::Counter::upstream_connects);
+    const auto begun = core::Steady::now();
     auto connected = co_await net::connect(endpoint.address, endpoint.port, runner->sources[i],
                                            runner->deadline.within(runner->connect_timeout));
     if (state->over) co_return;  // the other family was faster; this stream closes
     if (connected) {
+      metrics.timings().add(core::Timing::connect, core::Steady::now() - begun);
       state->over = true;
       state->stream = std::move(*connected);
       state->endpoint = endpoint;

@@ -301,7 +301,9 @@ net::Awaitable<bool> Session::finish_message() {
   services_.metrics.add(core::Counter::messages_accepted);
   if (!co_await flush()) co_return false;
   state_ = State::answer;
+  const auto begun = core::Steady::now();
   auto reply = co_await transaction_->end_of_data(*this);
+  services_.metrics.timings().add(core::Timing::answer, core::Steady::now() - begun);
   if (receipt_) receipt_->acknowledged();  // of a message before: nothing was read in between
   receipt_.reset();
   if (reply.positive()) receipt_ = transaction_->receipt();

@@ -22,6 +22,8 @@ class Status(OwnedCase):
         self.assertLessEqual({"version", "uptime_s", "sessions", "accepted_total", "forwarded_total", "rejected_total", "queue",
                               "memory_bytes"}, set(status))
         self.assertLessEqual({"active", "deferred", "hold"}, set(status["queue"]))
+        self.assertEqual(status["timings"]["answer_seconds"]["count"], 1)
+        self.assertGreater(status["timings"]["upstream_connect_seconds"]["p99"], 0)
         # Two samples, five seconds apart.
         wait_until(lambda: "1m" in self.ask("status")["rates"].get("accepted", {}), "a rate", step=0.2)
         self.assertEqual(set(self.ask("status")["rates"]["accepted"]), {"1m", "5m", "15m"})

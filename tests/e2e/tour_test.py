@@ -252,6 +252,8 @@ inbox.test. A 127.0.0.1
         text = re.sub(r"(?m)^a minute .*$", "a minute      1m    5m  15m  in all", text)
         text = re.sub(r"(?m)^onward +\S+ on (.*), up .*$", r"onward     1.0.0 on \1, up 7s", text)
         text = re.sub(r"(?m)^memory .*$", "memory     0.0 of 512 MiB; spilled 0.0 MiB of 10 GiB; pressure 0", text)
+        text = re.sub(r"(?m)^seconds .*$", "seconds    50 %    95 %    99 %  measured", text)
+        text = re.sub(r"(?m)^(answer|connect|DNS) +(<=|-).* (\d+)$", lambda m: f"{m[1]:<7}  <=0.05  <=0.05  <=0.05         9", text)
         text = re.sub(r"(?m)^sessions .*$", "sessions   0", text)
         text = re.sub(r"(?m)^upstream .*$", "upstream   0 connections kept", text)
         return re.sub(r"(?m)^DNS check .*\n", "", text)

@@ -40,6 +40,21 @@ TEST(MetricsText, counters_and_gauges) {
   EXPECT_EQ(text.back(), '\n');
 }
 
+TEST(MetricsText, histograms) {
+  core::Timings timings;
+  timings.add(core::Timing::dns, core::Milliseconds(7));
+  timings.add(core::Timing::dns, core::Milliseconds(5));
+  timings.add(core::Timing::dns, std::chrono::hours(1));
+  MetricsSnapshot snapshot;
+  snapshot.timings[static_cast<std::size_t>(core::Timing::dns)] = timings.get(core::Timing::dns);
+  const auto text = prometheus_text(snapshot);
+  EXPECT_THAT(text, HasSubstr("\n# TYPE onward_dns_answer_seconds histogram\n"
+                              "onward_dns_answer_seconds_bucket{le=\"0.005\"} 1\n"
+                              "onward_dns_answer_seconds_bucket{le=\"0.01\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("{le=\"540\"} 2\nonward_dns_answer_seconds_bucket{le=\"+Inf\"} 3\n"
+                              "onward_dns_answer_seconds_sum 3600.012000\nonward_dns_answer_seconds_count 3\n"));
+}
+
 TEST(MetricsText, every_metric_is_declared_well) {
   std::set<std::string_view> names;
   const auto look = [&names](const auto& info) {
@@ -53,6 +68,8 @@ TEST(MetricsText, every_metric_is_declared_well) {
     look(info(static_cast<core::Counter>(i)));
   for (std::size_t i = 0; i < static_cast<std::size_t>(core::Gauge::count_); ++i)
     look(info(static_cast<core::Gauge>(i)));
+  for (std::size_t i = 0; i < static_cast<std::size_t>(core::Timing::count_); ++i)
+    look(info(static_cast<core::Timing>(i)));
 }
 
 // docs/metrics.md is what the tables say: `onward docs metrics >docs/metrics.md` when this fails.

@@ -27,6 +27,7 @@ json busy() {
           {"pressure", 2U},
           {"rates", {{"accepted", {{"1m", 12.04}, {"5m", 3.0}, {"15m", 1000.25}}}}},
           {"counters", {{"messages_accepted_total", 12345U}}},
+          {"timings", {{"answer_seconds", {{"count", 3U}, {"p50", 0.25}, {"p95", 1.0}, {"p99", 540.0}}}}},
           {"queue",
            {{"active", 1U},
             {"deferred", 3U},
@@ -63,6 +64,7 @@ TEST(StatusText, says_everything) {
        {"onward     1.2.3 on mx.forward.example, up 1d 1h\n", "sessions   12\n", "pressure 2\n",
         "DNS check  3 names: 1 failed, 0 warned; score 80; 1m 0s ago\n", "accepted     12.0  3.0  1000.2   12345\n",
 
+        "answer   <=0.25   <=1  <=540         3\n",
         "queue      1 active, 3 deferred, 2 hold; 5 messages, 2 KiB, oldest of 2026-11-28T10:00:00Z\n",
         "dead       slow.example until 2026-11-28T12:00:00Z: timed out\n",
         "minutes        T  5  10  10+\nTOTAL          6  3   2    1\ninbox.example  4  3   0    1\nx.example      2  0 "
