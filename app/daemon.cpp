@@ -226,9 +226,9 @@ int Daemon::run() {
   if (const auto given_up = give_up_privileges(); !given_up) {
     log_.warn("not_confined", {{"reason", given_up.error().text}});
   }
-  transport_.open(*config_);
   int code = 0;
   if (!open_mailroom(code)) return code;
+  transport_.open(*config_, *mailroom_.durable().activity);
   admin_ = std::make_unique<AdminServer>(control_.get_executor(), config_->admin_socket, owner_,
                                          [this](nlohmann::json request) { return handle(std::move(request)); });
   if (!admin_->start(error) || !open_metrics(error)) {
@@ -274,7 +274,6 @@ int Daemon::run() {
     unit->shard.stop_now();
     unit->shard.join();
   }
-  transport_.close();
   log_.info("stopped", {{"drained", drained_}});
   if (!drained_) {
     // Sessions or attempts are still suspended somewhere below: nothing of them may run or be taken apart any more.

@@ -37,41 +37,52 @@ std::vector<std::string> uris_of(const std::vector<std::string>& texts) {
 
 }  // namespace
 
-net::Awaitable<bool> TlsReporter::send(std::shared_ptr<const forwarder::Config> config, forwarder::TlsDay until,
-                                       std::string domain) {
-  if (std::exchange(sending_, true)) co_return false;
-  const auto days = means_.results.days();
-  for (const auto day : days) {
-    if (day >= until) continue;
-    const auto domains = means_.results.domains(day);
-    for (const auto& one : domains) {
+net::Awaitable<std::string> TlsReporter::send(std::shared_ptr<const forwarder::Config> config, forwarder::TlsDay today,
+                                              forwarder::TlsDay until, std::string domain) {
+  if (std::exchange(sending_, true)) co_return "reports are being sent already";
+  queue::TlsQuery query{std::move(domain), until.time_since_epoch().count()};
+  const auto rows = co_await means_.durable.activity->query(std::move(query));
+  std::string wrong;
+  if (rows) {
+    auto all = forwarder::by_domain(*rows);
+    for (auto& one : all) {
       if (stopping_) break;
-      if (!domain.empty() && one != domain) continue;
-      const auto sent = co_await send_one(config, day, one);
-      if (sent != Sent::later) means_.results.forget(day, one);
+      queue::TlsReported reported{one.day.time_since_epoch().count(), one.domain};
+      if (told_.contains(reported)) continue;
+      const bool over = one.day < today;
+      const auto sent = co_await send_one(config, std::move(one));
+      if (sent == Sent::later) continue;
+      if (over) told_.insert(reported);
+      static_cast<void>(means_.durable.activity->record(std::move(reported)));
     }
+  } else {
+    wrong = "what was seen cannot be read: " + rows.error().message();
+    means_.log.warn("tls_results_not_read", {{"error", rows.error().message()}});
   }
+  const auto first_day = (today - std::chrono::days(queue::kTlsDaysKept)).time_since_epoch().count();
+  std::erase_if(told_, [first_day](const auto& one) { return one.day < first_day; });
   sending_ = false;
-  co_return true;
+  co_return wrong;
 }
 
 net::Awaitable<TlsReporter::Sent> TlsReporter::send_one(std::shared_ptr<const forwarder::Config> config,
-                                                        forwarder::TlsDay day, std::string domain) {
-  dns::Question question{"_smtp._tls." + domain, dns::Type::txt};
+                                                        forwarder::TlsDomainResults results) {
+  dns::Question question{"_smtp._tls." + results.domain, dns::Type::txt};
   const auto deadline = core::Deadline::after(kPatience);
   const auto answer = co_await means_.resolver.resolve(std::move(question), deadline);
   if (answer.status == dns::Status::failure) co_return Sent::later;
   const auto uris = answer.status == dns::Status::ok ? uris_of(answer.texts) : std::vector<std::string>();
-  auto results = means_.results.results(day, domain);
-  if (uris.empty() || results.empty()) co_return Sent::nobody_asks;
+  if (uris.empty()) co_return Sent::nobody_asks;
 
   forwarder::TlsReportHeader header;
   header.organization = config->hostname;
   header.contact = "postmaster@" + config->hostname;
-  header.day = day;
+  header.day = results.day;
   const auto seconds = core::Wall::to_time_t(core::Wall::now());
-  header.id = fmt::format("{}.{}@{}", day_text(day), hex_of(fmt::format("{}|{}", domain, seconds)), config->hostname);
-  const auto report = forwarder::fit_tls_report(header, std::move(results), kMaxOctets);
+  header.id = fmt::format("{}.{}@{}", day_text(results.day), hex_of(fmt::format("{}|{}", results.domain, seconds)),
+                          config->hostname);
+  const auto report =
+      forwarder::compress_tls_report(forwarder::fit_tls_report(header, std::move(results.policies), kMaxOctets));
   bool any = false;
   for (std::size_t i = 0; i < std::min(uris.size(), kMaxTargets); ++i) {
     auto target = forwarder::parse_tls_report_uri(uris[i]);
@@ -79,7 +90,7 @@ net::Awaitable<TlsReporter::Sent> TlsReporter::send_one(std::shared_ptr<const fo
     std::string wrong;
     if (target->mail) {
       const auto now = means_.durable.store->now();
-      auto composed = forwarder::make_tls_report_mail(*config, header, domain, report, *target->mail,
+      auto composed = forwarder::make_tls_report_mail(*config, header, results.domain, report, *target->mail,
                                                       {now, means_.durable.store->wall_of(now) / 1000});
       if (!composed) {
         wrong = composed.error().message();
@@ -91,7 +102,7 @@ net::Awaitable<TlsReporter::Sent> TlsReporter::send_one(std::shared_ptr<const fo
     }
     any = any || wrong.empty();
     means_.log.info(wrong.empty() ? "tls_report_sent" : "tls_report_failed",
-                    {{"domain", domain}, {"day", day_text(day)}, {"to", uris[i]}, {"error", wrong}});
+                    {{"domain", results.domain}, {"day", day_text(results.day)}, {"to", uris[i]}, {"error", wrong}});
   }
   co_return any ? Sent::yes : Sent::later;
 }
@@ -114,7 +125,7 @@ net::Awaitable<std::string> TlsReporter::post(const forwarder::Config& config, f
   request.host = std::move(target.host);
   request.path = std::move(target.path);
   request.port = target.port;
-  request.content_type = "application/tlsrpt+json";
+  request.content_type = forwarder::kTlsReportType;
   request.body = std::move(report);
   request.max_octets = kMaxAnswer;
   request.private_addresses = config.delivery.private_destinations;
@@ -124,16 +135,13 @@ net::Awaitable<std::string> TlsReporter::post(const forwarder::Config& config, f
   co_return answer.result == forwarder::HttpsAnswer::Result::ok ? std::string() : answer.why;
 }
 
-nlohmann::json show_tls_results(const forwarder::TlsResults& results, const std::string& domain) {
+nlohmann::json show_tls_results(const std::vector<queue::TlsCount>& rows) {
   auto out = nlohmann::json::array();
-  for (const auto day : results.days()) {
-    for (const auto& one : results.domains(day)) {
-      if (!domain.empty() && !core::iequals(one, domain)) continue;
-      forwarder::TlsReportHeader header;
-      header.day = day;
-      const auto whole = nlohmann::json::parse(forwarder::write_tls_report(header, results.results(day, one)));
-      out.push_back({{"day", day_text(day)}, {"domain", one}, {"policies", whole["policies"]}});
-    }
+  for (const auto& one : forwarder::by_domain(rows)) {
+    forwarder::TlsReportHeader header;
+    header.day = one.day;
+    const auto whole = nlohmann::json::parse(forwarder::write_tls_report(header, one.policies));
+    out.push_back({{"day", day_text(one.day)}, {"domain", one.domain}, {"policies", whole["policies"]}});
   }
   return out;
 }

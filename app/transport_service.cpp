@@ -3,10 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <utility>
 
 namespace app {
@@ -22,33 +19,29 @@ net::Awaitable<void> refresh_all(forwarder::Engine& engine, std::shared_ptr<cons
   }
 }
 
-net::Awaitable<bool> send_reports(forwarder::Engine& engine, std::shared_ptr<TlsReporter> reporter,
-                                  std::shared_ptr<const forwarder::Config> forwarding, forwarder::TlsDay until,
-                                  std::string domain) {
-  const auto pass = engine.gate().enter();
-  if (!pass) co_return false;
-  co_return co_await reporter->send(std::move(forwarding), until, std::move(domain));
-}
-
 forwarder::TlsDay today() {
   return std::chrono::floor<std::chrono::days>(core::Wall::now());
 }
 
+// "" or what is wrong.
+net::Awaitable<std::string> send_reports(forwarder::Engine& engine, std::shared_ptr<TlsReporter> reporter,
+                                         std::shared_ptr<const forwarder::Config> forwarding, forwarder::TlsDay until,
+                                         std::string domain) {
+  const auto pass = engine.gate().enter();
+  if (!pass) co_return "we are leaving";
+  co_return co_await reporter->send(std::move(forwarding), today(), until, std::move(domain));
+}
+
 }  // namespace
 
-void TransportService::open(const Config& config) {
+void TransportService::open(const Config& config, queue::ActivityLog& activity) {
   const auto opened =
       transport_.policies.open(config.policy_folder(), forwarder::StsStore::Access::read_write, core::Wall::now());
   if (!opened) {
     log_.warn("mta_sts_policies_not_kept", {{"folder", config.policy_folder()}, {"error", opened.error().message()}});
   }
-  results_file_ = config.state_dir + "/tls-results.json";
-  std::ifstream file(results_file_, std::ios::binary);
-  if (!file) return;  // the first start
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!transport_.results.read(text.str())) log_.warn("tls_results_not_read", {{"file", results_file_}});
-  saved_ = transport_.results.changes();
+  results_ = std::make_unique<forwarder::TlsResultLog>(activity);
+  transport_.results = results_.get();
 }
 
 void TransportService::use(const std::shared_ptr<const Config>& config,
@@ -58,8 +51,7 @@ void TransportService::use(const std::shared_ptr<const Config>& config,
   const bool first = place_.engine == nullptr;
   place_ = std::move(place);
   if (!first) return;
-  reporter_ =
-      std::make_shared<TlsReporter>(TlsReporter::Means{*place_.resolver, transport_.results, *place_.durable, log_});
+  reporter_ = std::make_shared<TlsReporter>(TlsReporter::Means{*place_.resolver, *place_.durable, log_});
   wait();
 }
 
@@ -70,19 +62,13 @@ void TransportService::stop() {
 }
 
 void TransportService::wait() {
-  timer_.expires_after(kTick);
+  timer_.expires_after(kEvery);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
-    tick();
+    refresh();
+    report();
     wait();
   });
-}
-
-void TransportService::tick() {
-  save();
-  if (++ticks_ % kTicksToRefresh != 0) return;
-  refresh();
-  report();
 }
 
 void TransportService::refresh() {
@@ -97,25 +83,9 @@ void TransportService::refresh() {
 void TransportService::report() {
   const auto hours = std::chrono::duration_cast<std::chrono::hours>(core::Wall::now() - today()).count();
   const auto own = std::hash<std::string>()(forwarding_->hostname) % kReportHours;
-  const auto days = transport_.results.days();
-  if (static_cast<std::size_t>(hours) < own || days.empty() || days.front() >= today()) return;
+  if (static_cast<std::size_t>(hours) < own) return;
   auto work = send_reports(*place_.engine, reporter_, forwarding_, today(), "");
   boost::asio::co_spawn(place_.shard, std::move(work), boost::asio::detached);
-}
-
-// Atomically replaced; when that fails the results last as long as the process.
-void TransportService::save() {
-  const auto changes = transport_.results.changes();
-  if (results_file_.empty() || changes == saved_) return;
-  const auto fresh = results_file_ + ".new";
-  std::ofstream file(fresh, std::ios::binary | std::ios::trunc);
-  file << transport_.results.write();
-  file.close();
-  if (!file || std::rename(fresh.c_str(), results_file_.c_str()) != 0) {
-    log_.warn("tls_results_not_kept", {{"file", results_file_}});
-    return;
-  }
-  saved_ = changes;
 }
 
 net::Awaitable<nlohmann::json> TransportService::answer(nlohmann::json request) {
@@ -123,11 +93,14 @@ net::Awaitable<nlohmann::json> TransportService::answer(nlohmann::json request) 
   nlohmann::json out{{"ok", true}};
   if (request.value("command", std::string()) == "tlsrpt.send") {
     auto work = send_reports(*place_.engine, reporter_, forwarding_, today() + std::chrono::days(1), domain);
-    const bool sent = co_await boost::asio::co_spawn(place_.shard, std::move(work), boost::asio::use_awaitable);
-    if (!sent) out = {{"ok", false}, {"error", "reports are being sent already, or we are leaving"}};
+    const auto wrong = co_await boost::asio::co_spawn(place_.shard, std::move(work), boost::asio::use_awaitable);
+    if (!wrong.empty()) out = {{"ok", false}, {"error", wrong}};
     co_return out;
   }
-  out["results"] = show_tls_results(transport_.results, domain);
+  queue::TlsQuery query{domain};
+  const auto rows = co_await place_.durable->activity->query(std::move(query));
+  if (!rows) co_return nlohmann::json{{"ok", false}, {"error", rows.error().message()}};
+  out["results"] = show_tls_results(*rows);
   co_return out;
 }
 

@@ -1,5 +1,5 @@
 // What the daemon does for transport security beside its sessions: keeps the policies of destinations on disk, fetches
-// them again before they expire, keeps and sends TLS reports, and serves our own policy. On the control thread; what is
+// them again before they expire, sends TLS reports, and serves our own policy. On the control thread; what is
 // slow runs on a shard.
 #pragma once
 
@@ -20,8 +20,7 @@ namespace app {
 
 class TransportService {
  public:
-  static constexpr std::chrono::minutes kTick{10};  // results that are new go to disk
-  static constexpr unsigned kTicksToRefresh = 6;    // and so many ticks on, policies are fetched and reports sent
+  static constexpr std::chrono::hours kEvery{1};    // policies are fetched again, and reports sent
   static constexpr std::size_t kRefreshMost = 100;  // policies at a time
   static constexpr unsigned kReportHours = 4;       // reports leave within so many hours after the day (RFC 8460 §4.1)
 
@@ -33,8 +32,9 @@ class TransportService {
 
   // Before privileges are dropped, and for each reload: binds [https] listen. False: nothing has changed.
   bool bind(const Config& config, std::string& error) { return server_.bind(config, error); }
-  // Afterwards: reads what is kept in state_dir. What cannot be used is told, no more.
-  void open(const Config& config);
+  // Afterwards, and before the shards start: reads the policies kept in state_dir; what cannot be used is told, no
+  // more. What is seen of TLS goes to `activity`, which outlives the sessions.
+  void open(const Config& config, queue::ActivityLog& activity);
 
   // The first shard's; all of it outlives the service's work (stop(), and the shard has ended).
   struct Place {
@@ -46,8 +46,6 @@ class TransportService {
   void use(const std::shared_ptr<const Config>& config, std::shared_ptr<const forwarder::Config> forwarding,
            Place place);
   void stop();
-  // At the very end: what was seen goes to disk.
-  void close() { save(); }
 
   // `onward tlsrpt`: {"command": "tlsrpt.show" or "tlsrpt.send", "domain": ""}
   static bool takes(std::string_view command) { return command.starts_with("tlsrpt."); }
@@ -55,10 +53,8 @@ class TransportService {
 
  private:
   void wait();
-  void tick();
   void refresh();
   void report();
-  void save();
 
   core::Log log_;
   forwarder::Transport transport_;
@@ -67,9 +63,7 @@ class TransportService {
   std::shared_ptr<const forwarder::Config> forwarding_;
   Place place_;
   std::shared_ptr<TlsReporter> reporter_;
-  std::string results_file_;
-  std::uint64_t saved_ = 0;  // changes() when it was written last
-  unsigned ticks_ = 0;
+  std::unique_ptr<forwarder::TlsResultLog> results_;
 };
 
 }  // namespace app

@@ -64,7 +64,7 @@ net::Awaitable<void> TlsPlanner::find_policy(core::Log log, core::Deadline deadl
   TlsFailure failure;
   failure.result = result_of(sts_.trouble);
   failure.reason = sts_.why;
-  means_.transport.sink->record(policy_used(), failure, core::Wall::now());
+  tell(failure);
 }
 
 net::Awaitable<TlsPlan> TlsPlanner::plan(Host host, Addresses addresses, core::Deadline deadline) {
@@ -129,6 +129,10 @@ TlsFailure TlsPlanner::failure_of(const TlsSeen& seen) const {
   return failure;
 }
 
+void TlsPlanner::tell(const TlsFailure& failure) const {
+  if (means_.transport.results != nullptr) means_.transport.results->record(policy_used(), failure, core::Wall::now());
+}
+
 void TlsPlanner::report(const TlsSeen& seen, const Endpoint* endpoint, const core::IpAddress* source) {
   if (seen.what == What::done) means_.transport.memory.note(memory_key(host_), core::Steady::now());
   if (!has_policies() || seen.what == What::nothing) return;
@@ -138,7 +142,7 @@ void TlsPlanner::report(const TlsSeen& seen, const Endpoint* endpoint, const cor
     if (endpoint != nullptr) failure.receiving_ip = endpoint->address.to_string();
     if (source != nullptr) failure.sending_ip = source->to_string();
   }
-  means_.transport.sink->record(policy_used(), failure, core::Wall::now());
+  tell(failure);
 }
 
 }  // namespace forwarder

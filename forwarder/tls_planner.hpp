@@ -43,6 +43,7 @@ class TlsPlanner {
  private:
   TlsPolicyUsed policy_used() const;
   TlsFailure failure_of(const TlsSeen& seen) const;
+  void tell(const TlsFailure& failure) const;
 
   Means means_;
   std::shared_ptr<const Config> config_;

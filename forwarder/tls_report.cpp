@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
@@ -14,31 +15,44 @@ namespace {
 
 constexpr std::size_t kMaxName = 32;  // of an extension field, RFC 8460 §3
 
+// RFC 8460 §4.2 and §4.3, in the order of the enums.
+constexpr std::array<std::string_view, 3> kTypes{"no-policy-found", "tlsa", "sts"};
+constexpr std::array<std::string_view, 11> kResults{"success",
+                                                    "starttls-not-supported",
+                                                    "certificate-host-mismatch",
+                                                    "certificate-expired",
+                                                    "certificate-not-trusted",
+                                                    "validation-failure",
+                                                    "tlsa-invalid",
+                                                    "dnssec-invalid",
+                                                    "sts-policy-fetch-error",
+                                                    "sts-policy-invalid",
+                                                    "sts-webpki-invalid"};
+static_assert(static_cast<std::size_t>(TlsPolicyUsed::Type::sts) + 1 == kTypes.size());
+static_assert(static_cast<std::size_t>(TlsResult::sts_webpki_invalid) + 1 == kResults.size());
+
 std::string_view type_name(TlsPolicyUsed::Type type) {
-  switch (type) {
-    case TlsPolicyUsed::Type::none:
-      return "no-policy-found";
-    case TlsPolicyUsed::Type::tlsa:
-      return "tlsa";
-    case TlsPolicyUsed::Type::sts:
-      return "sts";
-  }
-  return "no-policy-found";
+  return kTypes[static_cast<std::size_t>(type)];
 }
 
-constexpr std::size_t kOverhead = 200;  // octets of an entry beside its text
-
-std::size_t size_of(const TlsPolicyUsed& policy) {
-  std::size_t octets = kOverhead + policy.domain.size();
-  for (const auto* list : {&policy.strings, &policy.mx_hosts}) {
-    for (const auto& text : *list) octets += sizeof text + text.size();
-  }
-  return octets;
+template <class Enum, std::size_t n>
+std::optional<Enum> named(const std::array<std::string_view, n>& names, std::string_view name) {
+  const auto found = std::ranges::find(names, name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<Enum>(found - names.begin());
 }
 
-std::size_t size_of(const TlsFailure& failure) {
-  return kOverhead + failure.sending_ip.size() + failure.receiving_host.size() + failure.receiving_ip.size() +
-         failure.reason.size();
+// What to_sighting() wrote.
+std::optional<TlsPolicyUsed> read_policy(const queue::TlsSighting& sighting) {
+  const auto json = nlohmann::json::parse(sighting.policy, nullptr, false);
+  try {  // the library's own way to say that a value is missing or of another type
+    const auto type = named<TlsPolicyUsed::Type>(kTypes, json.at("type").get<std::string>());
+    if (!type) return std::nullopt;
+    return TlsPolicyUsed{*type, sighting.domain, json.at("strings").get<std::vector<std::string>>(),
+                         json.at("hosts").get<std::vector<std::string>>()};
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
 }
 
 // RFC 3339, UTC.
@@ -77,194 +91,58 @@ bool is_uri(std::string_view uri) {
 }  // namespace
 
 std::string_view to_string(TlsResult result) {
-  switch (result) {
-    case TlsResult::success:
-      return "success";
-    case TlsResult::starttls_not_supported:
-      return "starttls-not-supported";
-    case TlsResult::certificate_host_mismatch:
-      return "certificate-host-mismatch";
-    case TlsResult::certificate_expired:
-      return "certificate-expired";
-    case TlsResult::certificate_not_trusted:
-      return "certificate-not-trusted";
-    case TlsResult::validation_failure:
-      return "validation-failure";
-    case TlsResult::tlsa_invalid:
-      return "tlsa-invalid";
-    case TlsResult::dnssec_invalid:
-      return "dnssec-invalid";
-    case TlsResult::sts_policy_fetch_error:
-      return "sts-policy-fetch-error";
-    case TlsResult::sts_policy_invalid:
-      return "sts-policy-invalid";
-    case TlsResult::sts_webpki_invalid:
-      return "sts-webpki-invalid";
-  }
-  return "validation-failure";
+  return kResults[static_cast<std::size_t>(result)];
 }
 
-std::size_t TlsResults::octets_of(const Domain& domain) {
-  std::size_t octets = 0;
-  for (const auto& [policy, counts] : domain) {
-    octets += size_of(policy);
-    for (const auto& [failure, count] : counts.details) octets += size_of(failure);
+queue::TlsSighting to_sighting(const TlsPolicyUsed& policy, const TlsFailure& failure, core::Wall::time_point now) {
+  queue::TlsSighting out;
+  out.day = std::chrono::floor<std::chrono::days>(now).time_since_epoch().count();
+  out.domain = policy.domain;
+  auto strings = policy.strings, hosts = policy.mx_hosts;
+  for (;;) {
+    out.policy = nlohmann::json{{"type", type_name(policy.type)}, {"strings", strings}, {"hosts", hosts}}.dump(
+        -1, ' ', false, nlohmann::json::error_handler_t::replace);
+    if (out.policy.size() <= queue::kMaxTlsPolicy) break;
+    auto& longer = strings.size() > hosts.size() ? strings : hosts;
+    longer.resize(longer.size() / 2);
   }
-  return octets;
-}
-
-void TlsResults::record(const TlsPolicyUsed& policy, const TlsFailure& failure, core::Wall::time_point now) {
-  const auto today = std::chrono::floor<std::chrono::days>(now);
-  const std::lock_guard lock(mutex_);
-  auto& domains = days_[today];
-  shrink();
-  if (!days_.contains(today)) return;  // the clock was set back by days
-  const auto known = domains.find(policy.domain);
-  if (known == domains.end() ? domains.size() >= kMaxDomains
-                             : known->second.size() >= kMaxPolicies && !known->second.contains(policy)) {
-    return;
-  }
-  const bool fresh = known == domains.end() || !known->second.contains(policy);
-  if (fresh && octets_ + size_of(policy) > kMaxOctets) return;
-  if (fresh) octets_ += size_of(policy);
-  ++changes_;
-  auto& counts = domains[policy.domain][policy];
-  if (failure.result == TlsResult::success) {
-    ++counts.successes;
-    return;
-  }
-  ++counts.failures;
-  if (const auto detail = counts.details.find(failure); detail != counts.details.end()) {
-    ++detail->second;
-  } else if (counts.details.size() < kMaxDetails && octets_ + size_of(failure) <= kMaxOctets) {
-    octets_ += size_of(failure);
-    counts.details.emplace(failure, 1);
-  }
-}
-
-// Days that are over for good go.
-void TlsResults::shrink() {
-  while (days_.size() > kDaysKept) {
-    for (const auto& [name, domain] : days_.begin()->second) octets_ -= octets_of(domain);
-    days_.erase(days_.begin());
-  }
-}
-
-std::vector<TlsDay> TlsResults::days() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<TlsDay> out;
-  for (const auto& [day, domains] : days_) out.push_back(day);
+  out.result = to_string(failure.result);
+  out.sending_ip = failure.sending_ip;
+  out.receiving_host = failure.receiving_host;
+  out.receiving_ip = failure.receiving_ip;
+  out.reason = failure.reason;
   return out;
 }
 
-std::vector<std::string> TlsResults::domains(TlsDay day) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::string> out;
-  const auto found = days_.find(day);
-  if (found == days_.end()) return out;
-  for (const auto& [domain, policies] : found->second) out.push_back(domain);
-  return out;
+void TlsResultLog::record(const TlsPolicyUsed& policy, const TlsFailure& failure, core::Wall::time_point now) {
+  log_.record(to_sighting(policy, failure, now));
 }
 
-std::vector<TlsPolicyResults> TlsResults::results(TlsDay day, const std::string& domain) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<TlsPolicyResults> out;
-  const auto found = days_.find(day);
-  if (found == days_.end()) return out;
-  const auto policies = found->second.find(domain);
-  if (policies == found->second.end()) return out;
-  for (const auto& [policy, counts] : policies->second) {
-    TlsPolicyResults one;
-    one.policy = policy;
-    one.successes = counts.successes;
-    one.failures = counts.failures;
-    one.details.assign(counts.details.begin(), counts.details.end());
-    out.push_back(std::move(one));
-  }
-  return out;
-}
-
-void TlsResults::forget(TlsDay day, const std::string& domain) {
-  const std::lock_guard lock(mutex_);
-  const auto found = days_.find(day);
-  if (found == days_.end()) return;
-  const auto seen = found->second.find(domain);
-  if (seen == found->second.end()) return;
-  octets_ -= octets_of(seen->second);
-  found->second.erase(seen);
-  ++changes_;
-  if (found->second.empty()) days_.erase(found);
-}
-
-std::uint64_t TlsResults::changes() const {
-  const std::lock_guard lock(mutex_);
-  return changes_;
-}
-
-std::string TlsResults::write() const {
-  auto out = nlohmann::json::array();
-  const std::lock_guard lock(mutex_);
-  for (const auto& [day, domains] : days_) {
-    for (const auto& [domain, policies] : domains) {
-      for (const auto& [policy, counts] : policies) {
-        auto details = nlohmann::json::array();
-        for (const auto& [failure, count] : counts.details) {
-          details.push_back({static_cast<int>(failure.result), failure.sending_ip, failure.receiving_host,
-                             failure.receiving_ip, failure.reason, count});
-        }
-        out.push_back({{"day", day.time_since_epoch().count()},
-                       {"type", static_cast<int>(policy.type)},
-                       {"domain", domain},
-                       {"strings", policy.strings},
-                       {"mx", policy.mx_hosts},
-                       {"successes", counts.successes},
-                       {"failures", counts.failures},
-                       {"details", std::move(details)}});
-      }
+std::vector<TlsDomainResults> by_domain(const std::vector<queue::TlsCount>& rows) {
+  std::vector<TlsDomainResults> out;
+  const std::string* policy = nullptr;  // the row's before
+  for (const auto& row : rows) {
+    const TlsDay day{std::chrono::days(row.what.day)};
+    const auto result = named<TlsResult>(kResults, row.what.result);
+    const bool same = !out.empty() && out.back().day == day && core::iequals(out.back().domain, row.what.domain);
+    if (!same || policy == nullptr || *policy != row.what.policy) {
+      auto read = read_policy(row.what);
+      if (!read || !result) continue;
+      if (!same) out.push_back({day, row.what.domain, {}});
+      out.back().policies.push_back({std::move(*read), 0, 0, {}});
+      policy = &row.what.policy;
+    }
+    if (!result) continue;
+    auto& counted = out.back().policies.back();
+    if (*result == TlsResult::success) {
+      counted.successes += row.count;
+    } else {
+      counted.failures += row.count;
+      TlsFailure failure{*result, row.what.sending_ip, row.what.receiving_host, row.what.receiving_ip, row.what.reason};
+      counted.details.emplace_back(std::move(failure), row.count);
     }
   }
-  return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-bool TlsResults::read(std::string_view text) {
-  const auto all = nlohmann::json::parse(text, nullptr, false);
-  if (!all.is_array()) return false;
-  decltype(days_) days;
-  try {  // the library's own way to say that a value is of another type
-    for (const auto& one : all) {
-      TlsPolicyUsed policy;
-      policy.type = static_cast<TlsPolicyUsed::Type>(std::clamp(one.at("type").get<int>(), 0, 2));
-      policy.domain = one.at("domain").get<std::string>();
-      policy.strings = one.at("strings").get<std::vector<std::string>>();
-      policy.mx_hosts = one.at("mx").get<std::vector<std::string>>();
-      Counts counts;
-      counts.successes = one.at("successes").get<std::uint64_t>();
-      counts.failures = one.at("failures").get<std::uint64_t>();
-      for (const auto& detail : one.at("details")) {
-        TlsFailure failure;
-        const int last = static_cast<int>(TlsResult::sts_webpki_invalid);
-        failure.result = static_cast<TlsResult>(std::clamp(detail.at(0).get<int>(), 0, last));
-        failure.sending_ip = detail.at(1).get<std::string>();
-        failure.receiving_host = detail.at(2).get<std::string>();
-        failure.receiving_ip = detail.at(3).get<std::string>();
-        failure.reason = detail.at(4).get<std::string>();
-        counts.details[std::move(failure)] = detail.at(5).get<std::uint64_t>();
-      }
-      const TlsDay day(std::chrono::days(one.at("day").get<int>()));
-      auto& seen = days[day][policy.domain];
-      seen[std::move(policy)] = std::move(counts);
-    }
-  } catch (const nlohmann::json::exception&) {
-    return false;
-  }
-  const std::lock_guard lock(mutex_);
-  days_ = std::move(days);
-  octets_ = 0;
-  for (const auto& [day, domains] : days_) {
-    for (const auto& [name, domain] : domains) octets_ += octets_of(domain);
-  }
-  shrink();
-  return true;
+  return out;
 }
 
 std::string write_tls_report(const TlsReportHeader& header, const std::vector<TlsPolicyResults>& results) {

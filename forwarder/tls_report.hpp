@@ -1,17 +1,16 @@
-// SMTP TLS Reporting (RFC 8460): what became of each session's TLS, counted by policy and day, and the report made of
-// it. Records are taken by an interface, so that they can go to a durable store; TlsResults keeps them in memory.
-// Reading a destination's TLSRPT record and writing the JSON are pure; who sends reports is another's matter.
+// SMTP TLS Reporting (RFC 8460): what became of each session's TLS, and the report made of it. It is counted by policy
+// and day in the store (queue/tls_counts.hpp). Reading a destination's TLSRPT record and writing the JSON are pure; who
+// sends reports is another's matter.
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/clock.hpp"
+#include "queue/activity.hpp"
 
 namespace forwarder {
 
@@ -64,41 +63,27 @@ struct TlsPolicyResults {
   std::vector<std::pair<TlsFailure, std::uint64_t>> details;  // with their counts
 };
 
-// In memory, bounded: what comes when a table is full is only counted in the sums, or not at all.
-class TlsResults final : public TlsResultSink {
+// Into the store. A full buffer loses a count, never time.
+class TlsResultLog final : public TlsResultSink {
  public:
-  static constexpr std::size_t kMaxDomains = 10'000;                        // a day
-  static constexpr std::size_t kMaxPolicies = 20;                           // of a domain
-  static constexpr std::size_t kMaxDetails = 100;                           // of a policy
-  static constexpr unsigned kDaysKept = 3;                                  // today included
-  static constexpr std::size_t kMaxOctets = std::size_t{16} * 1024 * 1024;  // of all policies and details, about
-
+  explicit TlsResultLog(queue::ActivityLog& log) : log_(log) {}
   void record(const TlsPolicyUsed& policy, const TlsFailure& failure, core::Wall::time_point now) override;
 
-  std::vector<TlsDay> days() const;
-  std::vector<std::string> domains(TlsDay day) const;
-  std::vector<TlsPolicyResults> results(TlsDay day, const std::string& domain) const;
-  void forget(TlsDay day, const std::string& domain);
-
-  // All of it as text, for a file; and back, into an empty table. False: it is none of ours (then nothing is known).
-  std::string write() const;
-  bool read(std::string_view text);
-  // Counts what has changed: a file is written again when it is another number than before.
-  std::uint64_t changes() const;
-
  private:
-  struct Counts {
-    std::uint64_t successes = 0, failures = 0;
-    std::map<TlsFailure, std::uint64_t> details;
-  };
-  using Domain = std::map<TlsPolicyUsed, Counts>;
-  mutable std::mutex mutex_;
-  std::map<TlsDay, std::map<std::string, Domain>> days_;
-  std::uint64_t changes_ = 0;
-  std::size_t octets_ = 0;
-  static std::size_t octets_of(const Domain& domain);
-  void shrink();
+  queue::ActivityLog& log_;
 };
+
+// How the store has it: of a policy longer than queue::kMaxTlsPolicy only the first records, lines and hosts.
+queue::TlsSighting to_sighting(const TlsPolicyUsed& policy, const TlsFailure& failure, core::Wall::time_point now);
+
+// What one report is about.
+struct TlsDomainResults {
+  TlsDay day{};
+  std::string domain;
+  std::vector<TlsPolicyResults> policies;
+};
+// Of rows as a query gives them. Rows that are none of ours are left out.
+std::vector<TlsDomainResults> by_domain(const std::vector<queue::TlsCount>& rows);
 
 // RFC 8460 §4.4. `id` must be unique; `contact` is an address.
 struct TlsReportHeader {

@@ -1,8 +1,11 @@
 #include "forwarder/tls_report_mail.hpp"
 
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <algorithm>
+#include <cassert>
+#include <new>
 
 #include "core/digest.hpp"
 #include "core/text.hpp"
@@ -13,6 +16,7 @@ namespace {
 
 constexpr std::size_t kLine = 76;  // of base64
 constexpr std::size_t kMaxUri = 2000;
+constexpr std::size_t kMaxDetails = 1024;  // of a policy
 
 int hex_value(char c) {
   if (core::is_digit(c)) return c - '0';
@@ -97,7 +101,7 @@ std::optional<TlsReportTarget> parse_tls_report_uri(std::string_view uri) {
 }
 
 std::string fit_tls_report(const TlsReportHeader& header, std::vector<TlsPolicyResults> results, std::size_t octets) {
-  for (std::size_t most = TlsResults::kMaxDetails;; most /= 2) {
+  for (std::size_t most = kMaxDetails;; most /= 2) {
     for (auto& one : results) {
       std::ranges::sort(one.details, [](const auto& a, const auto& b) {
         return a.second != b.second ? a.second > b.second : a.first < b.first;
@@ -109,13 +113,31 @@ std::string fit_tls_report(const TlsReportHeader& header, std::vector<TlsPolicyR
   }
 }
 
+std::string compress_tls_report(std::string_view report) {
+  constexpr int kGzip = 15 + 16, kMemory = 8;  // a gzip header; zlib's own default
+  z_stream stream{};
+  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzip, kMemory, Z_DEFAULT_STRATEGY) != Z_OK) {
+    throw std::bad_alloc();  // the one failure that right parameters leave
+  }
+  std::string input(report), out(deflateBound(&stream, report.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(input.data());
+  stream.avail_in = static_cast<uInt>(input.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  [[maybe_unused]] const int end = deflate(&stream, Z_FINISH);
+  assert(end == Z_STREAM_END);  // there was room
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
 core::Result<queue::Composed> make_tls_report_mail(const Config& config, const TlsReportHeader& header,
-                                                   const std::string& domain, const std::string& report,
+                                                   const std::string& domain, const std::string& compressed,
                                                    const mail::Mailbox& to, ReportTime time) {
   const auto begin = std::chrono::duration_cast<core::Seconds>(header.day.time_since_epoch()).count();
   const auto unique = letters_of(header.id + "|" + to.to_string());
   const auto boundary = "=_" + unique.substr(0, 24);
-  const auto name = fmt::format("{}!{}!{}!{}.json", config.hostname, domain, begin, begin + 86'399);
+  const auto name = fmt::format("{}!{}!{}!{}.json.gz", config.hostname, domain, begin, begin + 86'399);
   std::string content;
   const auto field = [&](std::string_view key, const std::string& value) { content += mail::make_field(key, value); };
   field("From", fmt::format("TLS reports <{}>", header.contact));
@@ -132,10 +154,10 @@ core::Result<queue::Composed> make_tls_report_mail(const Config& config, const T
   content += fmt::format(
       "\r\n--{0}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
       "This is a TLS report (RFC 8460) of {1}\r\nabout mail to {2}.\r\n"
-      "\r\n--{0}\r\nContent-Type: application/tlsrpt+json\r\nContent-Transfer-Encoding: base64\r\n"
+      "\r\n--{0}\r\nContent-Type: {4}\r\nContent-Transfer-Encoding: base64\r\n"
       "Content-Disposition: attachment;\r\n filename=\"{3}\"\r\n\r\n",
-      boundary, config.hostname, domain, name);
-  content += lines_of_base64(report);
+      boundary, config.hostname, domain, name, kTlsReportType);
+  content += lines_of_base64(compressed);
   content += fmt::format("\r\n--{}--\r\n", boundary);
   auto signatures = sign_own(config, content, time.wall);
   if (!signatures) return signatures.error();

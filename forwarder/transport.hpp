@@ -12,9 +12,7 @@ namespace forwarder {
 struct Transport {
   StsStore policies;
   TlsMemory memory;
-  TlsResults results;
-  // Who is told; the seam for a durable store of results.
-  TlsResultSink* sink = &results;
+  TlsResultSink* results = nullptr;  // who is told; may be nobody
 
   Transport() = default;
   Transport(const Transport&) = delete;

@@ -23,12 +23,15 @@ constexpr std::size_t kMaxQuestions = 100;         // waiting
 constexpr core::Milliseconds kPruneEvery{60'000};  // of real time
 constexpr int kCheckpointFrames = 8000;  // 32 MiB: the same pages are written again and again by so many indexes
 
-using Found = core::Result<std::vector<Activity>>;
-
-struct Question {
-  ActivityQuery query;
+template <class Query, class Row>
+struct Asked {
+  using Found = core::Result<std::vector<Row>>;
+  Query query;
   Completion<Found> completion;
 };
+using LogQuestion = Asked<ActivityQuery, Activity>;
+using TlsQuestion = Asked<TlsQuery, TlsCount>;
+using Question = std::variant<LogQuestion, TlsQuestion>;
 
 }  // namespace
 
@@ -46,6 +49,8 @@ struct ActivityLog::Impl {
   void ask(Question question);
   void write();
   void read();
+  template <class Query, class Row>
+  void answer_one(ActivityReader& table, Asked<Query, Row>& question);
   void write_group(ActivityWriter& table, const std::vector<ActivityRow>& group);
   void hand_over(std::vector<std::unique_ptr<Question>> questions);
   void close();
@@ -92,7 +97,7 @@ void ActivityLog::Impl::ask(Question question) {
       return;
     }
   }
-  question.completion.complete(refused);
+  std::visit([refused](auto& one) { one.completion.complete(refused); }, question);
 }
 
 void ActivityLog::Impl::write_group(ActivityWriter& table, const std::vector<ActivityRow>& group) {
@@ -138,7 +143,7 @@ void ActivityLog::Impl::write() {
     write_group(*table, group);
     hand_over(std::move(taken));
     if (more_to_prune || core::Steady::now() >= next_prune) {
-      more_to_prune = table->prune(timeline.now() - keep);
+      more_to_prune = table->prune(timeline.now() - keep, timeline.now() / kDay - kTlsDaysKept + 1);
       next_prune = core::Steady::now() + kPruneEvery;
     }
     if (writing->wal_frames() >= kCheckpointFrames && checkpointed != writing->wal_commits()) {
@@ -155,6 +160,14 @@ void ActivityLog::Impl::write() {
   wake_reader.notify_one();
 }
 
+template <class Query, class Row>
+void ActivityLog::Impl::answer_one(ActivityReader& table, Asked<Query, Row>& question) {
+  typename Asked<Query, Row>::Found found = table.find(question.query);
+  if (reading->failed()) found = StoreErrc::unreadable;
+  reading->clear();
+  question.completion.complete(std::move(found));
+}
+
 void ActivityLog::Impl::read() {
   std::optional<ActivityReader> table(std::in_place, *reading);
   std::unique_lock lock(mutex);
@@ -165,10 +178,7 @@ void ActivityLog::Impl::read() {
     asked.pop_front();
     --questions;
     lock.unlock();
-    Found found = table->find(question->query);
-    if (reading->failed()) found = StoreErrc::unreadable;
-    reading->clear();
-    question->completion.complete(std::move(found));
+    std::visit([&](auto& one) { answer_one(*table, one); }, *question);
     lock.lock();
   }
   table.reset();
@@ -233,11 +243,26 @@ bool ActivityLog::record(DmarcSighting sighting) {
   return impl_->record(std::move(sighting));
 }
 
-boost::asio::awaitable<Found> ActivityLog::query(ActivityQuery query) {
-  auto start = [impl = impl_.get(), query = std::move(query)](Completion<Found> completion) mutable {
-    impl->ask({std::move(query), std::move(completion)});
+bool ActivityLog::record(TlsSighting sighting) {
+  return impl_->record(std::move(sighting));
+}
+
+bool ActivityLog::record(TlsReported reported) {
+  return impl_->record(std::move(reported));
+}
+
+boost::asio::awaitable<LogQuestion::Found> ActivityLog::query(ActivityQuery query) {
+  auto start = [impl = impl_.get(), query = std::move(query)](Completion<LogQuestion::Found> completion) mutable {
+    impl->ask(LogQuestion{std::move(query), std::move(completion)});
   };
-  return answer<Found>(std::move(start));
+  return answer<LogQuestion::Found>(std::move(start));
+}
+
+boost::asio::awaitable<TlsQuestion::Found> ActivityLog::query(TlsQuery query) {
+  auto start = [impl = impl_.get(), query = std::move(query)](Completion<TlsQuestion::Found> completion) mutable {
+    impl->ask(TlsQuestion{std::move(query), std::move(completion)});
+  };
+  return answer<TlsQuestion::Found>(std::move(start));
 }
 
 void ActivityLog::set_keep(core::Milliseconds keep) {

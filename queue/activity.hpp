@@ -13,6 +13,7 @@
 
 #include "core/clock.hpp"
 #include "core/secret_file.hpp"
+#include "queue/tls_counts.hpp"
 
 namespace queue {
 
@@ -68,8 +69,12 @@ class ActivityLog {
   // Never waits. False, and counted, when the buffer is full.
   bool record(Activity row);
   bool record(DmarcSighting sighting);
+  bool record(TlsSighting sighting);
+  bool record(TlsReported reported);
   // Rows that match; what was recorded before the call is seen. Errors: StoreErrc::unreadable, busy, closed.
   boost::asio::awaitable<core::Result<std::vector<Activity>>> query(ActivityQuery query);
+  // Likewise; by day, domain and policy.
+  boost::asio::awaitable<core::Result<std::vector<TlsCount>>> query(TlsQuery query);
   void set_keep(core::Milliseconds keep);
   std::uint64_t dropped() const;
   std::uint64_t recorded() const;

@@ -61,7 +61,6 @@ constexpr int kFew = 1000;                     // an index with no more than so 
 constexpr std::size_t kMaxLookedAt = 500'000;  // rows a query looks at; what it has found by then is the answer
 // Rows are in the order of time but for the times when somebody has set the clock back: a query for a time goes on so
 // far beyond it.
-constexpr std::int64_t kDay = std::int64_t{24} * 3'600'000;
 constexpr std::int64_t kSlack = std::int64_t{24} * 3'600'000;
 
 Activity read_row(const sqlite::Statement& row) {
@@ -119,6 +118,7 @@ std::string prepare_activity(sqlite::Connection& db) {
     db.run("COMMIT");
   }
   db.run(kSightings);
+  prepare_tls(db);
   return db.failed() ? db.failure().text : std::string();
 }
 
@@ -132,7 +132,8 @@ ActivityWriter::ActivityWriter(sqlite::Connection& db)
                         " (SELECT number FROM activity WHERE time < ?1 ORDER BY time LIMIT ?2)")),
       insert_sighting_(db.prepare("INSERT INTO dmarc VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
                                   " ?14, ?14, 1) ON CONFLICT DO UPDATE SET count = count + 1, last = max(last, ?14)")),
-      prune_sightings_(db.prepare("DELETE FROM dmarc WHERE day < ?1")) {}
+      prune_sightings_(db.prepare("DELETE FROM dmarc WHERE day < ?1")),
+      tls_(db) {}
 
 bool ActivityWriter::end_transaction() {
   if (!db_.failed()) db_.run("COMMIT");
@@ -141,6 +142,7 @@ bool ActivityWriter::end_transaction() {
   db_.reset_statements();
   if (db_.in_transaction()) db_.run("ROLLBACK");
   db_.clear();
+  tls_.rolled_back();
   return false;
 }
 
@@ -162,22 +164,24 @@ void ActivityWriter::insert(const DmarcSighting& s) {
 bool ActivityWriter::write(const std::vector<ActivityRow>& rows) {
   db_.run("BEGIN IMMEDIATE");
   for (const auto& row : rows) std::visit([this](const auto& one) { insert(one); }, row);
+  tls_.flush();
   return end_transaction();
 }
 
-bool ActivityWriter::prune(std::int64_t time) {
+bool ActivityWriter::prune(std::int64_t time, std::int64_t tls_day) {
   const auto before = db_.rows_changed();
   db_.run("BEGIN IMMEDIATE");
   prune_.with(time, kPruneStep);
   prune_.run();
   prune_sightings_.with(time / kDay);
   prune_sightings_.run();
+  tls_.prune(tls_day);
   return end_transaction() && db_.rows_changed() - before >= kPruneStep;
 }
 
 // --- ActivityReader ---
 
-ActivityReader::ActivityReader(sqlite::Connection& db) {
+ActivityReader::ActivityReader(sqlite::Connection& db) : tls_(db) {
   for (std::size_t i = 0; i < kWays; ++i) {
     const auto condition = kConditions[i];
     // Of a time all rows are taken in its own order; of the others those behind a number, in theirs.

@@ -7,13 +7,15 @@
 
 #include "queue/activity.hpp"
 #include "queue/sqlite.hpp"
+#include "queue/tls_table.hpp"
 
 namespace queue {
 
 inline constexpr std::int64_t kActivityApplicationId = 0x4f6e7741;  // "OnwA"
 inline constexpr std::int64_t kActivityVersion = 1;
+inline constexpr std::int64_t kDay = std::int64_t{24} * 3'600'000;  // in milliseconds
 
-using ActivityRow = std::variant<Activity, DmarcSighting>;
+using ActivityRow = std::variant<Activity, DmarcSighting, TlsSighting, TlsReported>;
 
 // Makes the tables where there are none. "": fine. Otherwise why not; db.failed() when SQLite says it.
 std::string prepare_activity(sqlite::Connection& db);
@@ -24,15 +26,18 @@ class ActivityWriter {
   explicit ActivityWriter(sqlite::Connection& db);
   // In one transaction; false: none of them is in.
   bool write(const std::vector<ActivityRow>& rows);
-  // Removes some of the rows older than `time`; true: there are more.
-  bool prune(std::int64_t time);
+  // Removes some of the rows older than `time`, and all of TLS of days before `tls_day`; true: there are more.
+  bool prune(std::int64_t time, std::int64_t tls_day);
 
  private:
   bool end_transaction();
   void insert(const Activity& row);
   void insert(const DmarcSighting& sighting);
+  void insert(const TlsSighting& sighting) { tls_.add(sighting); }
+  void insert(const TlsReported& reported) { tls_.forget(reported); }
   sqlite::Connection& db_;
   sqlite::Statement insert_, prune_, insert_sighting_, prune_sightings_;
+  TlsWriter tls_;
 };
 
 // The side that looks.
@@ -40,6 +45,7 @@ class ActivityReader {
  public:
   explicit ActivityReader(sqlite::Connection& db);
   std::vector<Activity> find(const ActivityQuery& query);
+  std::vector<TlsCount> find(const TlsQuery& query) { return tls_.find(query); }
 
  private:
   // By which index the rows are gone through.
@@ -52,6 +58,7 @@ class ActivityReader {
   void start(sqlite::Statement& statement, Way way, const ActivityQuery& query);
 
   std::array<Statements, kWays> ways_;
+  TlsReader tls_;
 };
 
 }  // namespace queue

@@ -2,6 +2,7 @@
 whoever asks for it, also when the way there has no good TLS."""
 import base64
 import email
+import gzip
 import json
 import unittest
 
@@ -73,14 +74,15 @@ class TlsReports(Case):
         self.assertEqual(mail.get_param("report-type"), "tlsrpt")
         self.assertEqual(len(mail.get_all("DKIM-Signature")), 2)
         part = mail.get_payload()[1]
-        self.assertEqual(part.get_content_type(), "application/tlsrpt+json")
-        self.judge(json.loads(base64.b64decode(part.get_payload())), "mx.mailed.test")
+        self.assertEqual(part.get_content_type(), "application/tlsrpt+gzip")
+        self.assertTrue(part.get_filename().endswith(".json.gz"), part.get_filename())
+        self.judge(json.loads(gzip.decompress(base64.b64decode(part.get_payload()))), "mx.mailed.test")
         asked = [request for request in self.world.policy_host.requests if request[0] == "sink.test"]
         self.assertEqual(len(asked), 1)
         _, line, fields, body = asked[0]
         self.assertEqual(line, "POST /v1?a=b HTTP/1.1")
-        self.assertEqual(fields["content-type"], "application/tlsrpt+json")
-        self.judge(json.loads(body), "posted.test")
+        self.assertEqual(fields["content-type"], "application/tlsrpt+gzip")
+        self.judge(json.loads(gzip.decompress(body)), "posted.test")
         self.assertEqual({one["domain"] for one in json.loads(self.daemon.run("tlsrpt", "show", "--json").stdout)} &
                          {"mx.mailed.test", "posted.test", "silent.test"}, set(), "what was told is forgotten")
 

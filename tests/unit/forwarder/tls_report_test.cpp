@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "forwarder/mta_sts.hpp"
@@ -137,83 +138,99 @@ TlsFailure failure(TlsResult result, const std::string& host = "mx.a.example") {
   return f;
 }
 
+// What the store makes of it: sorted, equal ones together.
+struct Seen {
+  std::map<queue::TlsSighting, std::uint64_t> rows;
+  void record(const TlsPolicyUsed& policy, const TlsFailure& failure, core::Wall::time_point now = kNoon) {
+    ++rows[to_sighting(policy, failure, now)];
+  }
+  std::vector<TlsDomainResults> results() const {
+    std::vector<queue::TlsCount> out;
+    for (const auto& [what, count] : rows) out.push_back({what, count});
+    return by_domain(out);
+  }
+};
+
 TEST(TlsReport, counts_by_policy_and_day_and_writes_valid_json) {
-  TlsResults results;
-  for (int i = 0; i < 3; ++i) results.record(sts("a.example"), {}, kNoon);
-  for (int i = 0; i < 2; ++i) results.record(sts("a.example"), failure(TlsResult::certificate_expired), kNoon);
-  results.record(sts("a.example"), failure(TlsResult::starttls_not_supported), kNoon);
+  Seen seen;
+  for (int i = 0; i < 3; ++i) seen.record(sts("a.example"), {});
+  for (int i = 0; i < 2; ++i) seen.record(sts("a.example"), failure(TlsResult::certificate_expired));
+  seen.record(sts("a.example"), failure(TlsResult::starttls_not_supported));
   TlsFailure fetch;
   fetch.result = TlsResult::sts_policy_fetch_error;
   fetch.reason = "status 404 \xff";
   TlsPolicyUsed none;
   none.domain = "a.example";
-  results.record(none, fetch, kNoon);
+  seen.record(none, fetch);
   TlsPolicyUsed tlsa;
   tlsa.type = TlsPolicyUsed::Type::tlsa;
   tlsa.domain = "mx.b.example";
   tlsa.strings = {"3 1 1 00"};
-  results.record(tlsa, failure(TlsResult::validation_failure), kNoon);
-  results.record(tlsa, {}, kNoon + 24h);
+  seen.record(tlsa, failure(TlsResult::validation_failure));
+  seen.record(tlsa, {}, kNoon + 24h);
 
   const auto today = std::chrono::floor<std::chrono::days>(kNoon);
-  EXPECT_EQ(results.days(), (std::vector<TlsDay>{today, today + std::chrono::days(1)}));
-  EXPECT_EQ(results.domains(today), (std::vector<std::string>{"a.example", "mx.b.example"}));
+  const auto results = seen.results();
+  ASSERT_EQ(results.size(), 3U);
+  EXPECT_EQ(results[0].domain + results[1].domain + results[2].domain, "a.examplemx.b.examplemx.b.example");
+  EXPECT_EQ(results[0].day, today);
+  EXPECT_EQ(results[1].day, today);
+  EXPECT_EQ(results[2].day, today + std::chrono::days(1));
+  EXPECT_EQ(results[1].policies.at(0).policy, tlsa);
   TlsReportHeader header{"Forward Ltd.", "tls@forward.example", "2026-03-14-a.example@mx.forward.example", today};
-  const auto text = write_tls_report(header, results.results(today, "a.example"));
+  const auto text = write_tls_report(header, results[0].policies);
   const auto report = json::parse(text);
   EXPECT_EQ(Schema().check(report), "") << text;
   EXPECT_EQ(report["date-range"]["start-datetime"], "2026-03-14T00:00:00Z");
   EXPECT_EQ(report["date-range"]["end-datetime"], "2026-03-14T23:59:59Z");
   ASSERT_EQ(report["policies"].size(), 2U);
-  const auto& by_sts = report["policies"][1];
+  const auto& by_sts = report["policies"][0];
   EXPECT_EQ(by_sts["policy"]["policy-type"], "sts");
   EXPECT_EQ(by_sts["policy"]["mx-host"], json({"mx.a.example"}));
   EXPECT_EQ(by_sts["summary"]["total-successful-session-count"], 3);
   EXPECT_EQ(by_sts["summary"]["total-failure-session-count"], 3);
   ASSERT_EQ(by_sts["failure-details"].size(), 2U);
-  EXPECT_EQ(by_sts["failure-details"][1]["result-type"], "certificate-expired");
-  EXPECT_EQ(by_sts["failure-details"][1]["failed-session-count"], 2);
-  EXPECT_EQ(report["policies"][0]["policy"]["policy-type"], "no-policy-found");
-  EXPECT_EQ(Schema().check(json::parse(write_tls_report(header, results.results(today, "mx.b.example")))), "");
+  EXPECT_EQ(by_sts["failure-details"][0]["result-type"], "certificate-expired");
+  EXPECT_EQ(by_sts["failure-details"][0]["failed-session-count"], 2);
+  EXPECT_EQ(report["policies"][1]["policy"]["policy-type"], "no-policy-found");
+  EXPECT_EQ(Schema().check(json::parse(write_tls_report(header, results[1].policies))), "");
   EXPECT_EQ(Schema().check(json::parse(write_tls_report(header, {}))), "");
-  results.forget(today, "a.example");
-  EXPECT_EQ(results.domains(today), std::vector<std::string>{"mx.b.example"});
 }
 
 TEST(TlsReport, every_result_has_a_name_of_the_schema) {
-  TlsResults results;
+  Seen seen;
   for (int i = 1; i <= static_cast<int>(TlsResult::sts_webpki_invalid); ++i) {
-    results.record(sts("a.example"), failure(static_cast<TlsResult>(i)), kNoon);
+    seen.record(sts("a.example"), failure(static_cast<TlsResult>(i)));
   }
-  const auto today = std::chrono::floor<std::chrono::days>(kNoon);
-  TlsReportHeader header{"o", "c@o.example", "id", today};
-  EXPECT_EQ(Schema().check(json::parse(write_tls_report(header, results.results(today, "a.example")))), "");
+  const auto results = seen.results().at(0);
+  EXPECT_EQ(results.policies.at(0).details.size(), 10U) << "and each is read again";
+  TlsReportHeader header{"o", "c@o.example", "id", results.day};
+  EXPECT_EQ(Schema().check(json::parse(write_tls_report(header, results.policies))), "");
 }
 
-TEST(TlsReport, everything_is_bounded) {
-  TlsResults results;
-  const auto today = std::chrono::floor<std::chrono::days>(kNoon);
-  for (std::size_t i = 0; i <= TlsResults::kMaxDetails; ++i) {
-    results.record(sts("a.example"), failure(TlsResult::validation_failure, "mx" + std::to_string(i)), kNoon);
-  }
-  for (std::size_t i = 0; i <= TlsResults::kMaxPolicies; ++i) {
-    auto policy = sts("b.example");
-    policy.strings.push_back(std::to_string(i));
-    results.record(policy, {}, kNoon);
-  }
-  const auto a = results.results(today, "a.example");
-  EXPECT_EQ(a.at(0).failures, TlsResults::kMaxDetails + 1);
-  EXPECT_EQ(a.at(0).details.size(), TlsResults::kMaxDetails);
-  EXPECT_EQ(results.results(today, "b.example").size(), TlsResults::kMaxPolicies);
-  for (std::size_t i = 0; i < TlsResults::kMaxDomains; ++i) results.record(sts("d" + std::to_string(i)), {}, kNoon);
-  EXPECT_EQ(results.domains(today).size(), TlsResults::kMaxDomains);
-  for (unsigned i = 1; i <= TlsResults::kDaysKept; ++i) {
-    results.record(sts("a.example"), {}, kNoon + i * std::chrono::days(1));
-  }
-  EXPECT_EQ(results.days().size(), TlsResults::kDaysKept);
-  EXPECT_TRUE(results.domains(today).empty());
-  results.record(sts("a.example"), {}, kNoon - std::chrono::days(400));  // a clock that was wrong
-  EXPECT_EQ(results.days().size(), TlsResults::kDaysKept);
+TEST(TlsReport, a_long_policy_is_kept_in_part) {
+  auto policy = sts("a.example");
+  for (int i = 0; i < 1000; ++i) policy.strings.push_back("mx: host" + std::to_string(i) + ".a.example");
+  const auto sighting = to_sighting(policy, {}, kNoon);
+  EXPECT_LE(sighting.policy.size(), queue::kMaxTlsPolicy);
+  const auto read = by_domain({{sighting, 1}}).at(0).policies.at(0).policy;
+  EXPECT_GT(read.strings.size(), 10U);
+  EXPECT_EQ(read.mx_hosts, policy.mx_hosts);
+  policy.strings = {std::string(5000, 'x')};
+  EXPECT_TRUE(by_domain({{to_sighting(policy, {}, kNoon), 1}}).at(0).policies.at(0).policy.strings.empty());
+}
+
+TEST(TlsReport, rows_that_are_none_of_ours_are_left_out) {
+  const auto good = to_sighting(sts("a.example"), {}, kNoon);
+  std::vector<queue::TlsCount> rows(5, {good, 1});
+  rows[0].what.policy = "";
+  rows[1].what.policy = R"({"type": "sts", "strings": 7, "hosts": []})";
+  rows[2].what.policy = R"({"type": "other", "strings": [], "hosts": []})";
+  rows[3].what.result = "other";
+  const auto found = by_domain(rows);
+  ASSERT_EQ(found.size(), 1U);
+  ASSERT_EQ(found[0].policies.size(), 1U);
+  EXPECT_EQ(found[0].policies[0].successes, 1U);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace {
 using namespace testing;
 
 constexpr std::int64_t kNow = 1'700'000'000'000;  // SharedClock's
-constexpr std::int64_t kHour = 3'600'000, kDay = 24 * kHour;
+constexpr std::int64_t kHour = 3'600'000;
 
 Activity row(int i, std::int64_t time = kNow) {
   Activity a;
@@ -236,7 +236,7 @@ TEST_F(ActivityTest, ClosedItDropsAndRefuses) {
   log->close();
   EXPECT_FALSE(log->record(row(1)));
   EXPECT_EQ(log->recorded(), 3U);
-  EXPECT_EQ(wait_for(log->query({})).error(), StoreErrc::closed);
+  EXPECT_EQ(wait_for(log->query(ActivityQuery{})).error(), StoreErrc::closed);
 }
 
 TEST_F(ActivityTest, ManyThreadsAtOnce) {
@@ -273,8 +273,83 @@ TEST_F(ActivityTest, dmarc_sightings_of_a_day_are_counted_by_kind_and_go_out_wit
   EXPECT_EQ(db.integer(fmt::format("SELECT count FROM dmarc WHERE day = {}", kNow / kDay)), 3);
   EXPECT_EQ(db.integer("SELECT sum(count) FROM dmarc WHERE policy_domain = 'AUTHOR.example'"), 5);
   ActivityWriter writer(db);
-  EXPECT_FALSE(writer.prune(kNow + kDay));
+  EXPECT_FALSE(writer.prune(kNow + kDay, 0));
   EXPECT_EQ(db.integer("SELECT count(*) FROM dmarc"), 2);
+}
+
+TlsSighting sighting(std::int64_t day, const std::string& domain, const std::string& host = "") {
+  return {day, domain, "{}", host.empty() ? "success" : "validation-failure", "", host, "", ""};
+}
+
+TEST_F(ActivityTest, tls_is_counted_by_day_and_kind_until_it_is_reported) {
+  constexpr std::int64_t kToday = kNow / kDay;
+  open();
+  const auto counts = [&](TlsQuery query) { return *wait_for(log->query(std::move(query))); };
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(log->record(sighting(kToday, "b.example")));
+  ASSERT_TRUE(log->record(sighting(kToday, "B.example", "mx")));
+  ASSERT_TRUE(log->record(sighting(kToday, "a.example")));
+  ASSERT_TRUE(log->record(sighting(kToday - 1, "b.example")));
+  const auto all = counts({});
+  ASSERT_EQ(all.size(), 4U);
+  EXPECT_EQ(all[0].what.day, kToday - 1);
+  EXPECT_EQ(all[1].what, sighting(kToday, "a.example"));
+  EXPECT_EQ(all[2].count, 3U);
+  EXPECT_EQ(all[3].what.receiving_host, "mx");
+  EXPECT_EQ(counts({"B.EXAMPLE"}).size(), 3U);
+  EXPECT_EQ(counts({"", kToday}).size(), 1U);
+  log.reset();
+  open();
+  ASSERT_TRUE(log->record(sighting(kToday, "b.example")));
+  EXPECT_EQ(counts({"b.example"}).at(1).count, 4U) << "it outlives a restart";
+  ASSERT_TRUE(log->record(TlsReported{kToday, "b.example"}));
+  EXPECT_EQ(counts({}).size(), 2U);
+  ASSERT_TRUE(log->record(sighting(kToday, "b.example")));
+  EXPECT_EQ(counts({"b.example"}).at(1).count, 1U);
+  log->close();
+  sqlite::Connection db(settings.path, sqlite::Access::read_write, "");
+  ActivityWriter writer(db);
+  EXPECT_FALSE(writer.prune(0, kToday));
+  EXPECT_EQ(db.integer("SELECT min(day) FROM tls"), kToday);
+}
+
+TEST_F(ActivityTest, tls_outcomes_are_bounded) {
+  open();
+  log->close();
+  sqlite::Connection db(settings.path, sqlite::Access::read_write, "");
+  TlsWriter table(db);
+  db.run("BEGIN IMMEDIATE");
+  const auto rows = [&] { return db.integer("SELECT count(*) FROM tls").value_or(-1); };
+  for (int i = 0; i < kMaxTlsRowsOfDomain + 5; ++i) table.add(sighting(1, "a.example", std::to_string(i)));
+  table.flush();
+  EXPECT_EQ(rows(), kMaxTlsRowsOfDomain + 1) << "one for those that came too late";
+  EXPECT_EQ(db.integer("SELECT sum(count) FROM tls"), kMaxTlsRowsOfDomain + 5);
+  EXPECT_EQ(db.integer("SELECT count FROM tls WHERE receiving_host = ''"), 5);
+  for (int i = 0; i < kMaxTlsShortRows + 5; ++i) {
+    auto other = sighting(1, "a.example", "mx");
+    other.policy = std::to_string(i);
+    table.add(other);
+  }
+  table.flush();
+  EXPECT_EQ(rows(), kMaxTlsRowsOfDomain + kMaxTlsShortRows);
+  table.add(sighting(1, "a.example", "0"));
+  table.flush();
+  EXPECT_EQ(db.integer("SELECT count FROM tls WHERE receiving_host = '0'"), 2) << "what is there is counted on";
+  for (int domain = 0; rows() < kMaxTlsRows && domain < 100; ++domain) {
+    for (int i = 0; i < kMaxTlsRowsOfDomain; ++i) table.add(sighting(2, std::to_string(domain), std::to_string(i)));
+    table.flush();
+  }
+  table.add(sighting(3, "late.example"));
+  table.flush();
+  EXPECT_EQ(rows(), kMaxTlsRows);
+  auto long_one = sighting(1, "a.example");
+  table.forget({1, "A.example"});
+  EXPECT_EQ(rows(), kMaxTlsRows - kMaxTlsRowsOfDomain - kMaxTlsShortRows);
+  long_one.policy = std::string(kMaxTlsPolicy + 1, 'x');
+  table.add(long_one);
+  long_one.policy.pop_back();
+  table.add(long_one);
+  table.flush();
+  EXPECT_EQ(rows(), kMaxTlsRows - kMaxTlsRowsOfDomain - kMaxTlsShortRows + 1);
 }
 
 }  // namespace
