@@ -60,6 +60,37 @@ class Dane(WorldCase):
         self.assertReply(self.send(onward, "unusableplain"), 451, "4.7.5", "tls")
         self.assertEqual(said_in_clear(self.at.hosts["unusableplain"]), b"")
 
+    def test_trust_anchor(self):
+        """RFC 7672 §3.1.2: usage 2 names an authority, which need not be one of our roots; it must be in the chain that the
+        server sends, and then the name and the dates count, as they do not with usage 3."""
+        zone, other = self.keep(certs.Certificates()), self.keep(certs.Certificates())
+
+        def anchor(selector, of=zone):
+            return lambda _: certs.tlsa((of.authority,), 2, selector, 1)
+
+        onward = self.start({
+            "tacert": Place(zone.chained, dane=anchor(0)),
+            "takey": Place(zone.chained, dane=anchor(1)),
+            "tadomain": Place(lambda mx: zone.chained(mx.removeprefix("mx.")), dane=anchor(1)),
+            "tanew": Place(zone.chained, dane=lambda pair: anchor(1, other)(pair) + "\n" + anchor(0)(pair)),
+            "taname": Place(lambda _: zone.chained("another.test"), dane=anchor(0)),
+            "takeyname": Place(lambda _: zone.chained("another.test"), dane=anchor(1)),
+            "taexpired": Place(lambda mx: zone.chained(mx, expired=True), dane=anchor(1)),
+            "taabsent": Place(zone.issued, dane=anchor(0)),
+            "takeyabsent": Place(zone.issued, dane=anchor(1)),
+            "taother": Place(zone.chained, dane=anchor(1, other)),
+            "taleaf": Place(zone.chained, dane=lambda pair: certs.tlsa(pair, 2, 1, 1)),
+        })
+        for name in ("tacert", "takey", "tadomain", "tanew"):
+            self.assertIn("dane", self.how(onward, name), name)
+        nothing, wrong = "certificate: no matching DANE TLSA records", "certificate: hostname mismatch"
+        for name, fault in (("taname", wrong), ("takeyname", wrong), ("taexpired", "certificate: certificate has expired"),
+                            ("taabsent", nothing), ("takeyabsent", nothing), ("taother", nothing), ("taleaf", nothing)):
+            self.assertReply(self.send(onward, name), 451, "4.7.5", "tls", name)
+            self.assertTrue(onward.wait_log(event="tls_not_used", upstream_host=f"mx.{name}.test", policy="dane", error=fault))
+            self.assertEqual(self.at.hosts[name].attempts, [], name)
+            self.assertEqual(said_in_clear(self.at.hosts[name]), b"", name)
+
     def test_an_alias(self):
         """RFC 7672 §2.2.3: records at the end of the alias."""
         onward = self.start({"plain": Place("self-signed", dane="match", mx="alias.plain.test", canonical="real.pool.test")})

@@ -9,8 +9,8 @@ from .upstream import Upstream
 
 
 class Place:
-    """One destination. certificate: None (no STARTTLS), "valid", "self-signed", "expired", "wrong-name".
-    dane: None, "match", "mismatch", or a function of the pair that gives the TLSA data, one record a line.
+    """One destination. certificate: None (no STARTTLS), "valid", "self-signed", "expired", "wrong-name",
+    or a function of the mail host's name that gives the pair. dane: None, "match", "mismatch", or a function of the pair that gives the TLSA data, one record a line.
     sts: None, the arguments of policy(), or a function that speaks on the connection. more: records of its own, where
     {port} is the mail hosts' port. canonical: what its mail host's name is an alias of."""
 
@@ -65,6 +65,8 @@ class World:
     def _pair(self, kind, mx):
         if kind is None:
             return None
+        if callable(kind):
+            return kind(mx)
         if kind == "self-signed":
             return self.certificates.self_signed(mx)
         if kind == "wrong-name":
