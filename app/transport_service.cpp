@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "app/report_hours.hpp"
+
 namespace app {
 namespace {
 
@@ -79,12 +81,10 @@ void TransportService::refresh() {
   boost::asio::co_spawn(place_.shard, std::move(work), boost::asio::detached);
 }
 
-// Yesterday's and older: not by everybody at midnight, but at an hour that our name chooses.
 void TransportService::report() {
-  const auto hours = std::chrono::duration_cast<std::chrono::hours>(core::Wall::now() - today()).count();
-  const auto own = std::hash<std::string>()(forwarding_->hostname) % kReportHours;
-  if (static_cast<std::size_t>(hours) < own) return;
-  auto work = send_reports(*place_.engine, reporter_, forwarding_, today(), "");
+  const auto until = reports_due_before(core::Wall::now(), forwarding_->hostname);
+  if (!until) return;
+  auto work = send_reports(*place_.engine, reporter_, forwarding_, *until, "");
   boost::asio::co_spawn(place_.shard, std::move(work), boost::asio::detached);
 }
 

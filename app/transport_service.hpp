@@ -22,7 +22,6 @@ class TransportService {
  public:
   static constexpr std::chrono::hours kEvery{1};    // policies are fetched again, and reports sent
   static constexpr std::size_t kRefreshMost = 100;  // policies at a time
-  static constexpr unsigned kReportHours = 4;       // reports leave within so many hours after the day (RFC 8460 §4.1)
 
   TransportService(boost::asio::io_context& control, core::Metrics& metrics, const core::Log& log)
       : log_(log), server_(control, metrics, log), timer_(control) {}

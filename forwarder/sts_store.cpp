@@ -229,13 +229,19 @@ void StsStore::shrink() {
 }
 
 std::vector<std::string> StsStore::due(core::Wall::time_point now, std::size_t most) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::string> out;
-  for (const auto& [domain, kept] : table_) {
-    if (out.size() >= most) break;
-    if (kept.entry->stale() <= now && kept.entry->expires() > now && now - kept.used < kRefreshUsed)
-      out.push_back(domain);
+  std::vector<std::pair<core::Wall::time_point, std::string>> stale;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [domain, kept] : table_) {
+      if (kept.entry->stale() <= now && kept.entry->expires() > now && now - kept.used < kRefreshUsed)
+        stale.emplace_back(kept.entry->expires(), domain);
+    }
   }
+  // Where more are stale than can be fetched, none is to run out because the same others come first each time.
+  std::ranges::sort(stale);
+  if (stale.size() > most) stale.resize(most);
+  std::vector<std::string> out;
+  for (auto& [expires, domain] : stale) out.push_back(std::move(domain));
   return out;
 }
 

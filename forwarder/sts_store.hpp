@@ -49,7 +49,7 @@ class StsStore {
   // Null: none, or none any more.
   std::shared_ptr<const StsEntry> find(const std::string& domain, core::Wall::time_point now);
   void put(const std::string& domain, StsEntry entry, core::Wall::time_point now);
-  // Domains whose policy is in use and stale, at most `most`.
+  // Domains whose policy is in use and stale, at most `most`, in the order in which they expire.
   std::vector<std::string> due(core::Wall::time_point now, std::size_t most) const;
   std::size_t size() const;
   // Waits until everything that was put is on disk (or could not be written); for tests and the end.

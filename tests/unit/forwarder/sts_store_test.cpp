@@ -83,7 +83,33 @@ TEST(StsStore, is_due_before_it_expires) {
   EXPECT_TRUE(store.due(kNow + core::Seconds(499), 10).empty());
   EXPECT_EQ(store.due(kNow + core::Seconds(500), 10), std::vector<std::string>{"a.test"});
   EXPECT_EQ(store.due(kNow + StsEntry::kRefresh, 10), std::vector<std::string>{"b.test"});
+  EXPECT_EQ(store.due(kNow + core::Seconds(999), 10), std::vector<std::string>{"a.test"});
+  EXPECT_TRUE(store.due(kNow + core::Seconds(1000), 10).empty()) << "there is nothing to refresh any more";
   EXPECT_EQ(store.due(kNow + core::Seconds(999), 0).size(), 0U);
+  EXPECT_TRUE(store.due(kNow - core::Seconds(86'400), 10).empty()) << "the clock was set back";
+}
+
+TEST(StsStore, is_due_while_it_is_in_use) {
+  StsStore store;
+  store.put("a.test", entry(core::Seconds(31'557'600)), kNow);
+  const auto last = kNow + StsStore::kRefreshUsed - core::Seconds(1);
+  EXPECT_EQ(store.due(last, 10), std::vector<std::string>{"a.test"});
+  EXPECT_TRUE(store.due(last + core::Seconds(1), 10).empty());
+  EXPECT_TRUE(store.find("a.test", last));
+  EXPECT_EQ(store.due(last + core::Seconds(1), 10), std::vector<std::string>{"a.test"});
+}
+
+TEST(StsStore, what_expires_first_is_due_first) {
+  StsStore store;
+  store.put("a.test", entry(core::Seconds(3000)), kNow);
+  store.put("b.test", entry(core::Seconds(1600)), kNow);
+  store.put("c.test", entry(core::Seconds(2000)), kNow);
+  store.put("d.test", entry(core::Seconds(9000)), kNow);
+  const auto now = kNow + core::Seconds(1500);
+  EXPECT_EQ(store.due(now, 1), (std::vector<std::string>{"b.test"}));
+  EXPECT_EQ(store.due(now, 2), (std::vector<std::string>{"b.test", "c.test"}));
+  EXPECT_EQ(store.due(now, 3), (std::vector<std::string>{"b.test", "c.test", "a.test"}));
+  EXPECT_EQ(store.due(now, 4).size(), 3U);
 }
 
 TEST(StsStore, names_that_are_no_files) {
