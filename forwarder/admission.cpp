@@ -320,30 +320,36 @@ bool Inspection::within_destination_rates(const policy::Route& route) const {
   });
 }
 
-net::Awaitable<Verdict> Inspection::rule(const policy::Route& route) {
+net::Awaitable<Verdict> Inspection::greylist(std::string what) {
   const auto& means = admission_.means();
-  const auto& settings = subject_.config->admission;
-  if (means.state == nullptr || is_allowed(subject_.client)) co_return Verdict();
-  const auto limit = route.rate.value_or(settings.recipients_per_rule);
-  if (!skips(Check::rate) &&
-      !means.state->rates.take(RateKind::recipients_of_rule, route.rule, limit, means.clock->steady())) {
-    means.metrics->add(core::Counter::rate_limited);
-    co_return policy::refuse_rule_rate();
+  const auto& settings = subject_.config->admission.greylist;
+  if (means.state == nullptr || !settings.on || is_allowed(subject_.client) || skips(Check::greylist)) {
+    co_return Verdict();
   }
-  if (!skips(Check::rate) && !within_destination_rates(route)) {
-    means.metrics->add(core::Counter::rate_limited);
-    co_return policy::refuse_destination_rate();
-  }
-  if (!settings.greylist.on || skips(Check::greylist)) co_return Verdict();
   auto name = reverse();
   static_cast<void>(co_await name.wait(core::Deadline::after(kRcptPatience)));
   const auto origin = policy::greylist_origin(name.name(), subject_.client.address);
   const auto sender = subject_.sender.to_string();
-  const auto left =
-      means.state->greylist.wait_of({origin, sender, route.rule}, settings.greylist, means.clock->steady());
+  const auto left = means.state->greylist.wait_of({origin, sender, what}, settings, means.clock->steady());
   if (left.count() == 0) co_return Verdict();
   means.metrics->add(core::Counter::greylisted);
-  co_return policy::refuse_greylisted(left);
+  // Not what is left: addresses of one rule share it, and so would show that they exist.
+  co_return policy::refuse_greylisted(settings.delay);
+}
+
+Verdict Inspection::rule(const policy::Route& route) {
+  const auto& means = admission_.means();
+  if (means.state == nullptr || is_allowed(subject_.client) || skips(Check::rate)) return {};
+  const auto limit = route.rate.value_or(subject_.config->admission.recipients_per_rule);
+  if (!means.state->rates.take(RateKind::recipients_of_rule, route.rule, limit, means.clock->steady())) {
+    means.metrics->add(core::Counter::rate_limited);
+    return policy::refuse_rule_rate();
+  }
+  if (!within_destination_rates(route)) {
+    means.metrics->add(core::Counter::rate_limited);
+    return policy::refuse_destination_rate();
+  }
+  return {};
 }
 
 }  // namespace forwarder

@@ -82,8 +82,11 @@ class Inspection {
 
   // RCPT, before the rules are looked at. Counts the recipient.
   net::Awaitable<policy::Verdict> recipient();
-  // RCPT, for a recipient that `route` forwards, before a next hop is asked.
-  net::Awaitable<policy::Verdict> rule(const policy::Route& route);
+  // RCPT, for every address of our domains, before what the rules say of it. `what`: the rule that it falls under, the
+  // address itself when there is none. Waits for the client's name.
+  net::Awaitable<policy::Verdict> greylist(std::string what);
+  // RCPT, for a recipient that `route` forwards, before a next hop is asked: the rates.
+  policy::Verdict rule(const policy::Route& route);
   // The client's name: its look-up, begun now if it was not.
   ReverseName reverse();
 

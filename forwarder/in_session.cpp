@@ -113,10 +113,8 @@ std::optional<mail::Reply> InSession::resolve_srs(const mail::Mailbox& to, polic
   return refuse(550, {5, 1, 1}, "This bounce address was not made here", "srs");
 }
 
-// Who the recipient is; a reply when it is refused.
-std::optional<mail::Reply> InSession::resolve(const mail::ForwardPath& to, policy::Route& route) {
-  if (!to.is_bare_postmaster() && config_->srs->owns(to.mailbox)) return resolve_srs(to.mailbox, route);
-  route = config_->routes->resolve(to, command_.from);
+// What the rules refuse by themselves.
+std::optional<mail::Reply> InSession::refusal_by_rule(const policy::Route& route) const {
   switch (route.kind) {
     case policy::Route::Kind::forward:
     case policy::Route::Kind::drop:
@@ -138,6 +136,23 @@ std::optional<mail::Reply> InSession::resolve(const mail::ForwardPath& to, polic
       break;
   }
   return refuse(550, {5, 7, 1}, "We do not relay to this domain", "relay-denied");
+}
+
+// Who the recipient is; a reply when the client or the recipient is refused. Whom we refuse or put off learns nothing
+// about who is here (RL-13): what is about the client comes first, whoever is asked for; and no next hop hears of it.
+net::Awaitable<std::optional<mail::Reply>> InSession::resolve(mail::ForwardPath to, policy::Route& route) {
+  const auto admitted = co_await inspection_.recipient();
+  record_.listed_by(inspection_.listed_by());
+  if (auto refusal = refusal_of(admitted)) co_return refusal;
+  // The HMAC of our own addresses is their proof (interface.md §6.21); and a bounce comes once, nobody repeats it.
+  if (!to.is_bare_postmaster() && config_->srs->owns(to.mailbox)) co_return resolve_srs(to.mailbox, route);
+  if (auto refusal = co_await check_spf()) co_return refusal;
+  route = config_->routes->resolve(to, command_.from);
+  if (route.kind != policy::Route::Kind::not_ours) {  // which domains are ours, the MX records tell
+    const auto known = co_await inspection_.greylist(route.rule.empty() ? to.to_string() : route.rule);
+    if (auto refusal = refusal_of(known)) co_return refusal;
+  }
+  co_return refusal_by_rule(route);
 }
 
 net::Awaitable<bool> InSession::ownable_by_spf() {
@@ -196,11 +211,7 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
     record_.recipient(command.to, reply.permanent() ? "rejected" : "deferred", reply, route.rule);
     return reply;
   };
-  // Before the rules are looked at: whom we refuse learns nothing about who is here (RL-13).
-  const auto admitted = co_await inspection_.recipient();
-  record_.listed_by(inspection_.listed_by());
-  if (auto refusal = refusal_of(admitted)) co_return refused(std::move(*refusal));
-  if (auto refusal = resolve(command.to, route)) co_return refused(std::move(*refusal));
+  if (auto refusal = co_await resolve(command.to, route)) co_return refused(std::move(*refusal));
   Recipient recipient;
   recipient.address = command.to;
   recipient.rule = route.rule;
@@ -211,10 +222,8 @@ net::Awaitable<mail::Reply> InSession::rcpt(mail::RcptCommand command) {
   recipient.orcpt = std::move(command.orcpt);
   if (route.kind == policy::Route::Kind::drop) co_return accept(std::move(recipient));
 
-  if (auto refusal = co_await check_spf(route)) co_return refused(std::move(*refusal));
-  if (route.rule != kSrsRule) {  // a bounce comes once, and was not asked for
-    const auto within = co_await inspection_.rule(route);
-    if (auto refusal = refusal_of(within)) co_return refused(std::move(*refusal));
+  if (route.rule != kSrsRule) {
+    if (auto refusal = refusal_of(inspection_.rule(route))) co_return refused(std::move(*refusal));
   }
   if (auto refusal = co_await check_groups(route)) co_return refused(std::move(*refusal));
   if (auto refusal = check_queue_room(recipient)) co_return refused(std::move(*refusal));
@@ -275,13 +284,10 @@ void InSession::ask(const Recipient& recipient, Leg& leg) {
       leg.destination, passed_on(config_->delivery.errors, recipient.notify, recipient.orcpt_type, recipient.orcpt));
 }
 
-// policy.spf = "reject": no upstream hears of a client that SPF refuses (promise.md C.3.1). Bounces to us need no SPF:
-// the HMAC of their address is the proof (interface.md §6.21).
-net::Awaitable<std::optional<mail::Reply>> InSession::check_spf(const policy::Route& route) {
+// policy.spf = "reject": no upstream hears of a client that SPF refuses (promise.md C.3.1).
+net::Awaitable<std::optional<mail::Reply>> InSession::check_spf() {
   using Settings = policy::AuthSettings;
-  if (config_->auth.spf != Settings::Spf::reject || route.rule == kSrsRule || skipped_.has(policy::Check::spf)) {
-    co_return std::nullopt;
-  }
+  if (config_->auth.spf != Settings::Spf::reject || skipped_.has(policy::Check::spf)) co_return std::nullopt;
   const auto* spf = co_await authentication_->spf(core::Deadline::after(kSpfPatience));
   auth::SpfResult unknown;
   unknown.result = auth::Verdict::temperror;

@@ -54,9 +54,10 @@ class InSession final : public Transaction, private Witness {
   bool can_own() const { return durable() != nullptr && durable()->can_own(); }
 
   // ---- RCPT
-  std::optional<mail::Reply> resolve(const mail::ForwardPath& to, policy::Route& route);
+  net::Awaitable<std::optional<mail::Reply>> resolve(mail::ForwardPath to, policy::Route& route);
+  std::optional<mail::Reply> refusal_by_rule(const policy::Route& route) const;
   std::optional<mail::Reply> resolve_srs(const mail::Mailbox& to, policy::Route& route);
-  net::Awaitable<std::optional<mail::Reply>> check_spf(const policy::Route& route);
+  net::Awaitable<std::optional<mail::Reply>> check_spf();
   net::Awaitable<std::optional<mail::Reply>> check_groups(const policy::Route& route);
   net::Awaitable<bool> ownable_by_spf();
   std::optional<mail::Reply> check_queue_room(const Recipient& recipient) const;

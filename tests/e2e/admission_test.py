@@ -266,7 +266,8 @@ class Admission(Case):
         self.serve(policy={"greylist": {"mode": "on", "delay": "1s", "keep": "1d"}})
         first = self.offer()
         self.assertReply(first, 450, "4.7.1", "greylist")
-        self.assertReply(self.offer(rcpt="nobody@fwd.test"), 550, "5.1.1")
+        self.assertReply(self.offer(rcpt="nobody@fwd.test"), 450, "4.7.1", "greylist")
+        self.assertReply(self.offer(rcpt="x@elsewhere.test"), 550, "5.7.1", "relay-denied")
         wait_until(lambda: self.offer().code == 250, "the delay", step=0.2)
         # Another address of the same name's domain is known, another sender is not.
         self.assertReply(self.offer(), 250)

@@ -140,8 +140,9 @@ class AdmissionTest : public ::testing::Test {
     route.rule = name;
     route.rate = rate;
     for (const auto text : destinations) route.destinations.push_back(*mail::parse_mailbox(text, mail::Utf8::yes));
-    return way("rule", run(inspection_->rule(route)));
+    return way("rule", inspection_->rule(route));
   }
+  Way greylist(const std::string& what = "a.test/x") { return way("greylist", run(inspection_->greylist(what))); }
   Way all(const std::string& sender = "a@sender.test") {
     for (auto step : {connect(), mail(sender)}) {
       if (!step.stage.empty()) return step;
@@ -501,18 +502,33 @@ TEST_F(AdmissionTest, Destinations) {
 TEST_F(AdmissionTest, Greylisting) {
   config_->admission.greylist.on = true;
   EXPECT_EQ(all().stage, "");
-  const auto way = rule();
+  const auto way = greylist();
   EXPECT_EQ(way.code, 450);
   EXPECT_EQ(way.enhanced, "4.7.1");
   EXPECT_EQ(way.reason, "greylist");
+  EXPECT_EQ(rule().stage, "");
   clock_.advance(5min);
   EXPECT_EQ(all().stage, "");
-  EXPECT_EQ(rule().stage, "");
-  EXPECT_EQ(rule("other").reason, "greylist");
+  EXPECT_EQ(greylist().stage, "");
+  EXPECT_EQ(greylist("other").reason, "greylist");
   EXPECT_EQ(count(Counter::greylisted), 2U);
   exception("sender.test", {Check::greylist});
   EXPECT_EQ(all().stage, "");
-  EXPECT_EQ(rule("other").stage, "");
+  EXPECT_EQ(greylist("other").stage, "");
+}
+
+// RL-13: addresses of one rule share its entry, those that do not exist share none; the words must not tell.
+TEST_F(AdmissionTest, GreylistingSaysNothingOfWhatIsLeft) {
+  config_->admission.greylist.on = true;
+  EXPECT_EQ(all().stage, "");
+  const auto first = greylist("a.test/x");
+  EXPECT_THAT(first.text, HasSubstr("300 s"));
+  clock_.advance(2min);
+  const auto known = greylist("a.test/x");
+  const auto unknown = greylist("nobody@a.test");
+  EXPECT_EQ(known.reason, "greylist");
+  EXPECT_EQ(known.text, first.text);
+  EXPECT_EQ(unknown.text, first.text);
 }
 
 TEST_F(AdmissionTest, WhoLeavesEarlyLeavesNothingBehind) {

@@ -96,6 +96,8 @@ class PipelineTest : public ::testing::Test {
     ASSERT_TRUE(config_->routes) << (errors.empty() ? "" : errors[0].what);
     forwarder::Pipeline::Means means{
         context_.get_executor(), &engine_, &resolver_, &spool_, &memory_, &disk_, &metrics_, &clock_};
+    means.dkim_library = &dkim_library_;
+    means.admission = &admission_;
     pipeline_ = std::make_unique<forwarder::Pipeline>(means, config_, log_);
   }
 
@@ -158,6 +160,8 @@ class PipelineTest : public ::testing::Test {
   core::SeededRandom random_{1};
   core::Metrics metrics_;
   core::SystemClock clock_;
+  auth::DkimLibrary dkim_library_;
+  forwarder::AdmissionState admission_{random_};
   core::Budget memory_{1 << 20}, disk_{1 << 20};
   LinesSink sink_;
   core::Log log_{sink_, core::LogFormat::json, core::LogLevel::info};
@@ -204,6 +208,38 @@ TEST_F(PipelineTest, recipients_we_do_not_take) {
   EXPECT_THAT(rcpt("x@elsewhere.test"), HasSubstr("[relay-denied sess-1]"));
   EXPECT_THAT(rcpt("old@alias.test"), testing::StartsWith("550 5.1.6 Moved away [rejected"));
   EXPECT_EQ(transaction_->accepted_recipients(), 0U);
+}
+
+// RL-13: whom SPF refuses or greylisting puts off hears the same for every address, and no next hop hears of it.
+TEST_F(PipelineTest, RL_13_a_refused_client_hears_the_same_for_every_address) {
+  auto& a = upstream("a.test");
+  rule("sales", {"hidden@a.test"});
+  rule("void", {}, policy::Action::drop);
+  rule("old", {}, policy::Action::reject);
+  rules_.back().reply = "550 5.1.6 Moved away";
+  resolver_.add_txt("sender.test", "v=spf1 -all");
+  const auto expect_for_all = [&](const std::string& reply) {
+    mail();
+    for (const char* to : {"sales@alias.test", "void@alias.test", "old@alias.test", "nobody@alias.test"}) {
+      EXPECT_EQ(rcpt(to), reply) << to;
+    }
+    EXPECT_EQ(transaction_->accepted_recipients(), 0U);
+    transaction_.reset();
+  };
+  config_->auth.spf = policy::AuthSettings::Spf::reject;
+  ready();
+  expect_for_all("550 5.7.23 SPF: sender.test does not send mail from your address [spf sess-1]\r\n");
+  config_->auth.spf = policy::AuthSettings::Spf::off;
+  config_->admission.greylist.on = true;
+  ready();
+  expect_for_all("450 4.7.1 We do not know you yet, try again in 300 s [greylist sess-1]\r\n");
+  expect_for_all("450 4.7.1 We do not know you yet, try again in 300 s [greylist sess-1]\r\n");
+  mail();
+  EXPECT_THAT(rcpt("x@elsewhere.test"), HasSubstr("[relay-denied sess-1]")) << "which domains are ours is no secret";
+  transaction_.reset();
+  mail("");
+  EXPECT_THAT(rcpt("SRS0=AAAAAAAA=AA=sender.test=alice@fwd.test"), testing::StartsWith("550 5.1.1 "));
+  EXPECT_EQ(a.connections, 0);
 }
 
 TEST_F(PipelineTest, final_refusals_say_where_help_is) {
