@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 
 #include "app/commands.hpp"
+#include "app/config_page.hpp"
 #include "app/metrics_text.hpp"
 
 namespace app {
 
 int cmd_docs(const std::string& page) {
+  if (page == "configuration") fmt::print("{}", configuration_page());
   if (page == "metrics") fmt::print("{}", metrics_page());
   return kExitOk;
 }

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "app/config_text.hpp"
-#include "app/not_yet.hpp"
 #include "app/values.hpp"
 #include "core/text.hpp"
 #include "core/units.hpp"
@@ -257,9 +256,6 @@ MainText parse_main(std::string_view text, const std::string& file, Report& repo
     report.errors.push_back(
         {file, out.https_listen.line, "https.listen",
          "needs certificates, but there is no [tls] section; write one, or leave https.listen out"});
-  }
-  if (const auto inactive = inactive_defaults(report.written); !inactive.empty()) {
-    report.warnings.push_back({file, 0, "", "not active in this version, though on by default: " + inactive});
   }
   return out;
 }

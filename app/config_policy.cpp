@@ -1,5 +1,4 @@
-// onward.toml: whom we trust. [arc], [access], [[dnsbl]], [policy], [queue]. Most of it belongs to features of later
-// versions: the values are checked here, and app/not_yet.cpp decides which of them may be written.
+// onward.toml: whom we trust. [arc], [access], [[dnsbl]], [policy], [queue].
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <sstream>
 
-#include "app/not_yet.hpp"
 #include "core/text.hpp"
 #include "core/units.hpp"
 
@@ -154,15 +153,6 @@ void Section::wrong_type(std::string_view key, const toml::node& node, std::stri
   error_at(line_of(node), key, fmt::format("is {}; it must be {}", type_name(node), wanted));
 }
 
-void Section::accept(std::string_view key, std::string_view value) {
-  const auto path = path_of(key);
-  const auto* entry = find_not_yet(path);
-  if (entry == nullptr) return;
-  report_->written.insert(path);
-  if (!asks_for_it(*entry, value)) return;
-  error(key, not_yet_message(*entry));
-}
-
 bool Section::is_clean(std::string_view key, const toml::node& node, const std::string& value) {
   if (value.size() > kMaxValue) {
     error_at(line_of(node), key, fmt::format("is longer than {} octets", kMaxValue));
@@ -176,6 +166,7 @@ bool Section::is_clean(std::string_view key, const toml::node& node, const std::
 }
 
 std::optional<Text> Section::maybe_text(std::string_view key) {
+  note(key, [] { return Asked(); });
   const auto* node = get(key);
   if (node == nullptr) return std::nullopt;
   const auto* value = node->as_string();
@@ -184,16 +175,17 @@ std::optional<Text> Section::maybe_text(std::string_view key) {
     return std::nullopt;
   }
   if (!is_clean(key, *node, value->get())) return std::nullopt;
-  accept(key, value->get());
   return Text{value->get(), line_of(*node)};
 }
 
 std::string Section::text(std::string_view key, std::string fallback) {
+  note(key, [&] { return Asked{.preset = fallback.empty() ? "\"\"" : fallback}; });
   auto value = maybe_text(key);
   return value ? std::move(value->value) : std::move(fallback);
 }
 
 std::optional<Text> Section::required(std::string_view key, std::string_view example) {
+  note(key, [&] { return Asked{.required = true}; });
   if (!has(key)) {
     known_.emplace(key);
     error(key, fmt::format("is missing; write for example {} = \"{}\"", key, example));
@@ -208,6 +200,7 @@ std::optional<Text> Section::required(std::string_view key, std::string_view exa
 }
 
 bool Section::flag(std::string_view key, bool fallback) {
+  note(key, [&] { return Asked{.preset = fallback ? "true" : "false", .words = {"true", "false"}}; });
   const auto* node = get(key);
   if (node == nullptr) return fallback;
   const auto* value = node->as_boolean();
@@ -215,11 +208,13 @@ bool Section::flag(std::string_view key, bool fallback) {
     wrong_type(key, *node, "true or false, without quotes");
     return fallback;
   }
-  accept(key, value->get() ? "true" : "false");
   return value->get();
 }
 
 std::int64_t Section::number(std::string_view key, std::int64_t fallback, Range<std::int64_t> range) {
+  note(key, [&] {
+    return Asked{.preset = std::to_string(fallback), .range = fmt::format("{}–{}", range.least, range.most)};
+  });
   const auto* node = get(key);
   if (node == nullptr) return fallback;
   const auto* value = node->as_integer();
@@ -231,7 +226,6 @@ std::int64_t Section::number(std::string_view key, std::int64_t fallback, Range<
     error(key, fmt::format("{} is out of range; it must be from {} to {}", value->get(), range.least, range.most));
     return fallback;
   }
-  accept(key, std::to_string(value->get()));
   return value->get();
 }
 
@@ -241,6 +235,10 @@ unsigned Section::count(std::string_view key, unsigned fallback, Range<unsigned>
 
 std::uint64_t Section::size(std::string_view key, std::uint64_t fallback, Range<std::uint64_t> range) {
   constexpr std::string_view kForm = "a size such as \"25 MiB\" (B, KiB, MiB, GiB, TiB)";
+  note(key, [&] {
+    return Asked{.preset = core::format_size(fallback),
+                 .range = fmt::format("{}–{}", core::format_size(range.least), core::format_size(range.most))};
+  });
   const auto* node = get(key);
   if (node == nullptr) return fallback;
   std::optional<std::uint64_t> value;
@@ -263,13 +261,17 @@ std::uint64_t Section::size(std::string_view key, std::uint64_t fallback, Range<
                            core::format_size(range.least), core::format_size(range.most)));
     return fallback;
   }
-  accept(key, std::to_string(*value));
   return *value;
 }
 
 core::Milliseconds Section::duration(std::string_view key, core::Milliseconds fallback, Range<core::Milliseconds> range,
                                      Zero zero) {
   constexpr std::string_view kForm = "a time with a unit such as \"30s\" (s, m, h, d, w)";
+  note(key, [&] {
+    return Asked{.preset = core::format_duration(fallback),
+                 .range = fmt::format("{}{}–{}", zero == Zero::off ? "0, " : "", core::format_duration(range.least),
+                                      core::format_duration(range.most))};
+  });
   const auto* node = get(key);
   if (node == nullptr) return fallback;
   const auto* string = node->as_string();
@@ -290,11 +292,12 @@ core::Milliseconds Section::duration(std::string_view key, core::Milliseconds fa
                            zero == Zero::off ? ", or \"0s\" for off" : ""));
     return fallback;
   }
-  accept(key, core::format_duration(*value));
   return *value;
 }
 
-std::optional<std::size_t> Section::choice_index(std::string_view key, const std::vector<std::string_view>& names) {
+std::optional<std::size_t> Section::choice_index(std::string_view key, std::string_view preset,
+                                                 const std::vector<std::string_view>& names) {
+  note(key, [&] { return Asked{.preset = std::string(preset), .words = names}; });
   const auto* node = get(key);
   if (node == nullptr) return std::nullopt;
   const auto wanted = list_of(names);
@@ -310,11 +313,11 @@ std::optional<std::size_t> Section::choice_index(std::string_view key, const std
                            meant.empty() ? "" : fmt::format("did you mean \"{}\"? ", meant), wanted));
     return std::nullopt;
   }
-  accept(key, *it);
   return static_cast<std::size_t>(it - names.begin());
 }
 
 std::vector<Section::Element> Section::elements(std::string_view key) {
+  note(key, [] { return Asked{.preset = "[]"}; });
   std::vector<Element> out;
   const auto* node = get(key);
   if (node == nullptr) return out;
@@ -327,7 +330,6 @@ std::vector<Section::Element> Section::elements(std::string_view key) {
     error(key, fmt::format("has more than {} elements", kMaxList));
     return out;
   }
-  accept(key, array->empty() ? "[]" : "[...]");
   for (const auto& element : *array) {
     if (const auto* string = element.as_string()) {
       if (is_clean(key, element, string->get())) out.push_back({Text{string->get(), line_of(element)}, std::nullopt});
@@ -371,8 +373,6 @@ Section Section::table(std::string_view key) {
     found = node->as_table();
     if (found == nullptr) {
       wrong_type(key, *node, fmt::format("a section: [{}] on a line of its own", path_of(key)));
-    } else {
-      accept(key, found->empty() ? "{}" : "{...}");
     }
   }
   return Section(found, file_, path_of(key), found != nullptr ? line_of(*found) : line_, *report_);

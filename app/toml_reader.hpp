@@ -1,6 +1,7 @@
 // Reads TOML tables key by key and collects every mistake with its file, line and key (interface.md §2). A Section
 // knows which keys were asked for; finish() reports the ones nobody knows. Values with control octets never get through
-// (threats OP-02). Reads from memory; no I/O. Mistakes go to a Report that outlives all Sections.
+// (threats OP-02). Reads from memory; no I/O. Mistakes go to a Report that outlives all Sections. What is asked for,
+// with its default and its range, can be noted: docs/configuration.md is made from that (app/config_page.hpp).
 #pragma once
 
 #include <toml++/toml.h>
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,11 +22,20 @@
 
 namespace app {
 
+// How a key is read, in words for people.
+struct Asked {
+  std::string preset{};                   // "" : none
+  std::string range{};                    // "" : the type says it all
+  std::vector<std::string_view> words{};  // of which it is one
+  bool required = false;
+};
+using AskedKeys = std::map<std::string, Asked, std::less<>>;  // by path: "limits.memory"
+
 // What reading a configuration found, over all its files.
 struct Report {
   std::vector<ConfigError> errors;
   std::vector<ConfigWarning> warnings;
-  std::set<std::string> written;  // keys of app/not_yet.hpp that were written at all
+  AskedKeys* asked = nullptr;  // the caller's, who wants to know; null: nobody does
 };
 
 struct Text {
@@ -63,8 +74,12 @@ class Section {
   template <class E>
   E choice(std::string_view key, E fallback, std::initializer_list<std::pair<std::string_view, E>> values) {
     std::vector<std::string_view> names;
-    for (const auto& [name, value] : values) names.push_back(name);
-    const auto index = choice_index(key, names);
+    std::string_view preset;
+    for (const auto& [name, value] : values) {
+      names.push_back(name);
+      if (value == fallback) preset = name;
+    }
+    const auto index = choice_index(key, preset, names);
     return index ? (values.begin() + static_cast<std::ptrdiff_t>(*index))->second : fallback;
   }
   // A list of strings.
@@ -86,12 +101,16 @@ class Section {
 
  private:
   const toml::node* get(std::string_view key);
+  // The first word is the best one: required() asks again as maybe_text().
+  template <class Make>
+  void note(std::string_view key, Make make) {
+    if (report_->asked != nullptr) report_->asked->try_emplace(path_of(key), make());
+  }
   std::string path_of(std::string_view key) const;
   bool is_clean(std::string_view key, const toml::node& node, const std::string& value);
   void wrong_type(std::string_view key, const toml::node& node, std::string_view wanted);
-  // A valid value was read: is it one that asks for what this version does not have?
-  void accept(std::string_view key, std::string_view value);
-  std::optional<std::size_t> choice_index(std::string_view key, const std::vector<std::string_view>& names);
+  std::optional<std::size_t> choice_index(std::string_view key, std::string_view preset,
+                                          const std::vector<std::string_view>& names);
 
   const toml::table* table_;
   std::string file_, path_;

@@ -1,0 +1,60 @@
+// docs/configuration.md and the readers say the same.
+#include "app/config_page.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "app/config_text.hpp"
+
+namespace app {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST(ConfigPage, every_key_has_a_meaning_and_every_meaning_a_key) {
+  EXPECT_THAT(configuration_page_problems(), IsEmpty());
+}
+
+TEST(ConfigPage, the_page_is_fresh) {
+  std::ifstream file(ONWARD_SOURCE_DIR "/docs/configuration.md", std::ios::binary);
+  std::stringstream have;
+  have << file.rdbuf();
+  EXPECT_EQ(have.str(), configuration_page()) << "onward docs configuration >docs/configuration.md";
+}
+
+TEST(ConfigPage, says_what_the_readers_say) {
+  const auto page = configuration_page();
+  EXPECT_THAT(page, HasSubstr("| `hostname` | required | host name |"));
+  EXPECT_THAT(page, HasSubstr("| `memory` | `512 MiB` | 1 MiB–1 TiB |"));
+  EXPECT_THAT(page, HasSubstr("| `handoff` | `20s` | 0, 1s–1h |"));
+  EXPECT_THAT(page, HasSubstr("| `tls_fallback` | `remembered` | `remembered`, `always`, `never` |"));
+  EXPECT_THAT(page, HasSubstr("| `greylist.delay` | `5m` | 1s–1d |"));
+}
+
+// A key that is behind a condition would be asked for in no file that the page is made from: the examples know it then.
+TEST(ConfigPage, all_keys_of_the_examples_are_asked_for) {
+  for (const auto& [path, kind] : {std::pair{"/conf/onward.toml", ConfigKind::main},
+                                   std::pair{"/conf/domains/example.org.toml", ConfigKind::domain}}) {
+    std::ifstream file(std::string(ONWARD_SOURCE_DIR) + path, std::ios::binary);
+    std::stringstream text;
+    text << file.rdbuf();
+    Report report;
+    AskedKeys asked;
+    report.asked = &asked;
+    if (kind == ConfigKind::main) {
+      parse_main(text.str(), path, report);
+    } else {
+      parse_domain(text.str(), path, report);
+    }
+    const auto all = asked_keys(kind);
+    EXPECT_FALSE(asked.empty());
+    for (const auto& [key, how] : asked) EXPECT_TRUE(all.contains(key)) << key;
+  }
+}
+
+}  // namespace
+}  // namespace app
