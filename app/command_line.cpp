@@ -295,10 +295,12 @@ int run_command_line(int argc, const char* const* argv) {
 
   std::string page;
   auto* docs = cli.add_subcommand("docs", "print a page that is made from the code")->group("");
-  docs->add_option("PAGE", page)->required()->check(CLI::IsMember({"configuration", "metrics", "man", "bash"}));
+  docs->add_option("PAGE", page)
+      ->required()
+      ->check(CLI::IsMember({"configuration", "metrics", "replies", "man", "bash"}));
   docs->callback([&] {
     action = [&] {
-      if (page == "configuration" || page == "metrics") return cmd_docs(page);
+      if (page == "configuration" || page == "metrics" || page == "replies") return cmd_docs(page);
       std::fputs((page == "man" ? cli_man_page(cli) : cli_bash_completion(cli)).c_str(), stdout);
       return kExitOk;
     };

@@ -12,7 +12,6 @@ std::string_view slug_for(const mail::Reply& reply) {
   if (e.subject == 6) return e.detail == 7 ? "no-utf8" : "bad-message";
   if (e.subject == 3) return "local-error";
   if (e.subject == 7 && (e.detail == 5 || e.detail == 30)) return "tls";
-  if (e.subject == 7) return "upstream-policy";
   return "upstream-unreachable";
 }
 

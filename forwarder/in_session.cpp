@@ -124,7 +124,7 @@ std::optional<mail::Reply> InSession::refusal_by_rule(const policy::Route& route
       const int code = route.reply ? route.reply->code : 550;
       const auto enhanced = route.reply ? route.reply->enhanced : mail::EnhancedCode{5, 1, 1};
       // The operator's own words stay as they are.
-      const auto reason = enhanced == mail::EnhancedCode{5, 4, 6} ? "loop" : "rejected";
+      const auto reason = code == 554 && enhanced == mail::EnhancedCode{5, 4, 6} ? "loop" : "rejected";
       return mail::make_refusal(code, enhanced, text, reason, id_);
     }
     case policy::Route::Kind::unknown:

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 
 #include "core/text.hpp"
+#include "mail/reasons.hpp"
 
 namespace mail {
 namespace {
@@ -137,6 +139,7 @@ std::string Reply::to_log() const {
 
 Reply make_refusal(int code, EnhancedCode enhanced, std::string_view text, std::string_view reason,
                    std::string_view id) {
+  assert(is_declared(reason, code, enhanced));
   return Reply(code, enhanced, fmt::format("{} [{}{}{}]", text, reason, id.empty() ? "" : " ", id));
 }
 

@@ -43,7 +43,7 @@ struct Reply {
   friend bool operator==(const Reply&, const Reply&) = default;
 };
 
-// A refusal of our own: `text [reason id]` (interface.md §4). `reason` is a slug of docs/replies.md.
+// A refusal of our own: `text [reason id]` (interface.md §4). mail/reasons.hpp has `reason` with these codes.
 Reply make_refusal(int code, EnhancedCode enhanced, std::string_view text, std::string_view reason,
                    std::string_view id);
 

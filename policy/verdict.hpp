@@ -41,7 +41,7 @@ struct Evidence {
 
 struct Verdict {
   enum class Kind { accept, defer, reject } kind = Kind::accept;
-  // For defer and reject; `reason` is a slug of docs/replies.md.
+  // For defer and reject; `reason` is a slug of mail/reasons.hpp.
   int code = 0;
   mail::EnhancedCode enhanced;
   std::string text;

@@ -92,7 +92,7 @@ class ServerDialogue {
   const std::string& message_id() const { return transaction_id_; }
 
  private:
-  struct Refusal {  // ours: code, text, slug (docs/replies.md)
+  struct Refusal {  // ours: code, text, slug (mail/reasons.hpp)
     int code;
     mail::EnhancedCode enhanced;
     std::string_view text;

@@ -73,7 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   reply.lines.clear();
   for (const auto line : core::split(text.substr(3), '\n')) reply.lines.emplace_back(line);
   check_printed(reply);
-  check_printed(mail::make_refusal(550, {5, 7, 1}, text, "reason", "id"));
+  check_printed(mail::make_refusal(550, {5, 7, 1}, text, "dmarc", "id"));
   if (const auto code = mail::parse_enhanced_code(text); code) check(text.starts_with(code->to_string().substr(0, 2)));
   return 0;
 }

@@ -201,12 +201,15 @@ TEST_F(PipelineTest, one_message_to_one_destination) {
 TEST_F(PipelineTest, recipients_we_do_not_take) {
   rule("old", {}, policy::Action::reject);
   rules_.back().reply = "550 5.1.6 Moved away";
+  rule("round", {}, policy::Action::reject);
+  rules_.back().reply = "550 5.4.6 Not again";
   ready();
   mail();
   EXPECT_THAT(rcpt("nobody@alias.test"), HasSubstr("550 5.1.1 "));
   EXPECT_THAT(rcpt("nobody@alias.test"), EndsWith(" [unknown-recipient sess-1]\r\n"));
   EXPECT_THAT(rcpt("x@elsewhere.test"), HasSubstr("[relay-denied sess-1]"));
   EXPECT_THAT(rcpt("old@alias.test"), testing::StartsWith("550 5.1.6 Moved away [rejected"));
+  EXPECT_EQ(rcpt("round@alias.test"), "550 5.4.6 Not again [rejected sess-1]\r\n") << "554 is a loop of ours";
   EXPECT_EQ(transaction_->accepted_recipients(), 0U);
 }
 

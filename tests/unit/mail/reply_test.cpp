@@ -118,7 +118,7 @@ TEST(Reply, tag_is_not_cut_wherever_the_line_ends) {
 TEST(Reply, make_refusal) {
   EXPECT_EQ(make_refusal(550, {5, 1, 1}, "No such user", "unknown-recipient", "abc").to_wire(),
             "550 5.1.1 No such user [unknown-recipient abc]\r\n");
-  EXPECT_EQ(make_refusal(550, {5, 1, 1}, "No", "x", "").to_wire(), "550 5.1.1 No [x]\r\n");
+  EXPECT_EQ(make_refusal(550, {5, 1, 1}, "No", "srs", "").to_wire(), "550 5.1.1 No [srs]\r\n");
 }
 
 TEST(Reply, to_log) {
