@@ -185,7 +185,7 @@ int run_command_line(int argc, const char* const* argv) {
   log_command->add_option("--rcpt", log.rcpt, "recipient");
   log_command->add_option("--from", log.from, "envelope sender");
   log_command->add_option("--id", log.id, "of a message or session, or a Message-ID in <>");
-  log_command->add_option("--status", log.status)
+  log_command->add_option("--status", log.status, "what became of it")
       ->check(CLI::IsMember({"forwarded", "rejected", "deferred", "queued", "dropped", "delivered", "bounced"}));
   log_command->add_option("--most", log.most, "rows")->check(CLI::Range(1, 1000))->capture_default_str();
   log_command->callback([&] { action = [&] { return cmd_log(global, log); }; });
@@ -295,11 +295,15 @@ int run_command_line(int argc, const char* const* argv) {
 
   std::string page;
   auto* docs = cli.add_subcommand("docs", "print a page that is made from the code")->group("");
-  docs->add_option("PAGE", page)->required()->check(CLI::IsMember({"metrics", "man", "bash"}));
+  docs->add_option("PAGE", page)->required()->check(CLI::IsMember({"metrics", "man", "bash", "zsh", "fish"}));
   docs->callback([&] {
     action = [&] {
       if (page == "metrics") return cmd_docs(page);
-      std::fputs((page == "man" ? cli_man_page(cli) : cli_bash_completion(cli)).c_str(), stdout);
+      auto* const write = page == "man"    ? cli_man_page
+                          : page == "bash" ? cli_bash_completion
+                          : page == "zsh"  ? cli_zsh_completion
+                                           : cli_fish_completion;
+      std::fputs(write(cli).c_str(), stdout);
       return kExitOk;
     };
   });
