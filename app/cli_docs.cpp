@@ -3,29 +3,53 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
+#include <vector>
 
 namespace app {
 namespace {
 
 using Each = std::function<void(const CLI::App&, const std::string& path)>;
 
+// What is not hidden.
+std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); });
+}
+
+// Likewise, without what is told by its place.
+std::vector<const CLI::Option*> options_of(const CLI::App& app) {
+  return app.get_options([](const CLI::Option* one) { return !one->get_group().empty() && !one->get_positional(); });
+}
+
 // Every command that is shown, outer ones first; `path`: "queue list".
 void for_each_command(const CLI::App& app, const std::string& path, const Each& each) {
-  for (const auto* sub : app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); })) {
+  for (const auto* sub : commands_of(app)) {
     const auto here = path.empty() ? sub->get_name() : path + " " + sub->get_name();
     each(*sub, here);
     for_each_command(*sub, here, each);
   }
 }
 
-bool has_commands(const CLI::App& app) {
-  return !app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); }).empty();
+// Likewise, the program itself first, as "".
+void for_each_place(const CLI::App& cli, const Each& each) {
+  each(cli, "");
+  for_each_command(cli, "", each);
 }
 
 // Told once for all commands.
 bool is_common(const CLI::Option& option) {
   return option.check_lname("help") || option.check_lname("config") || option.check_lname("json");
+}
+
+// With a backslash before each of `special`.
+std::string escaped(std::string_view text, std::string_view special) {
+  std::string out;
+  for (const char c : text) {
+    if (special.find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
 }
 
 std::string roff(std::string_view text) {
@@ -43,27 +67,41 @@ std::string roff(std::string_view text) {
   return out;
 }
 
-// "{zone,json}" of "TEXT:{zone,json}", or "".
-std::string choices(const CLI::Option& option) {
+// "zone json" of "TEXT:{zone,json}" when `separator` is a blank, or "".
+std::string choices(const CLI::Option& option, char separator) {
   const auto type = option.get_type_name();
   const auto begin = type.find('{'), end = type.rfind('}');
-  return begin == std::string::npos || end < begin ? std::string() : type.substr(begin + 1, end - begin - 1);
+  if (begin == std::string::npos || end < begin) return {};
+  auto list = type.substr(begin + 1, end - begin - 1);
+  std::replace(list.begin(), list.end(), ',', separator);
+  return list;
+}
+
+bool takes_value(const CLI::Option& option) {
+  return !option.get_type_name().empty();
+}
+
+// `--diff` alone is something, too.
+bool value_is_optional(const CLI::Option& option) {
+  return option.get_items_expected_min() == 0;
+}
+
+// "TEXT" of "TEXT:{zone,json}".
+std::string value_word(const CLI::Option& option) {
+  const auto type = option.get_type_name();
+  return type.substr(0, type.find(':'));
 }
 
 std::string value_name(const CLI::Option& option) {
-  if (option.get_type_size() == 0) return {};
-  const auto list = choices(option);
-  std::string out;
-  for (const char c : list) out += c == ',' ? '|' : c;
-  if (!out.empty()) return out;
-  const auto type = option.get_type_name();
-  return type.substr(0, type.find(':'));
+  if (!takes_value(option)) return {};
+  if (auto list = choices(option, '|'); !list.empty()) return list;
+  return value_word(option);
 }
 
 std::string option_paragraph(const CLI::Option& option) {
   auto out = fmt::format(".TP\n\\fB{}\\fR", roff(option.get_name(false, true)));
   if (const auto value = value_name(option); !value.empty()) {
-    const bool optional = option.get_items_expected_min() == 0;
+    const bool optional = value_is_optional(option);
     out += fmt::format(" \\fI{}{}{}\\fR", optional ? "[" : "", roff(value), optional ? "]" : "");
   }
   out += "\n" + roff(option.get_description());
@@ -88,7 +126,7 @@ std::string command_section(const CLI::App& command, const std::string& path) {
       paragraphs += option_paragraph(*option);
     }
   }
-  if (has_commands(command)) synopsis += command.get_require_subcommand_min() > 0 ? " COMMAND" : " [COMMAND]";
+  if (!commands_of(command).empty()) synopsis += command.get_require_subcommand_min() > 0 ? " COMMAND" : " [COMMAND]";
   if (options) synopsis += " [OPTIONS]";
   return fmt::format(".SS {}\n{}.\n{}", roff(synopsis), roff(command.get_description()), paragraphs);
 }
@@ -130,13 +168,78 @@ std::string join(const std::vector<std::string>& words) {
 
 std::string words_of(const CLI::App& app) {
   std::vector<std::string> words;
-  for (const auto* sub : app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); }))
-    words.push_back(sub->get_name());
-  for (const auto* option : app.get_options()) {
-    if (option->get_group().empty()) continue;  // hidden
+  for (const auto* sub : commands_of(app)) words.push_back(sub->get_name());
+  for (const auto* option : options_of(app)) {
     for (const auto& name : option->get_lnames()) words.push_back("--" + name);
   }
   return join(words);
+}
+
+// In single quotes, as bash and zsh read it.
+std::string shell_quoted(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string fish_quoted(std::string_view text) {
+  return "'" + escaped(text, "\\'") + "'";
+}
+
+// Every command, for a `case`.
+std::string quoted_paths(const CLI::App& cli, std::string_view separator) {
+  std::string out;
+  for_each_command(cli, "", [&](const CLI::App&, const std::string& path) {
+    out += (out.empty() ? "" : std::string(separator)) + shell_quoted(path);
+  });
+  return out;
+}
+
+// Whether something else than commands and options may stand behind it.
+bool takes_words(const CLI::App& command) {
+  return std::ranges::any_of(command.get_options(), &CLI::Option::get_positional);
+}
+
+// A line of _arguments for each name of the option: '--state=[active, deferred or hold]:TEXT:(active deferred hold)'.
+std::string zsh_specs(const CLI::Option& option) {
+  std::vector<std::string> names;
+  for (const auto& name : option.get_snames()) names.push_back("-" + name);
+  for (const auto& name : option.get_lnames()) names.push_back("--" + name);
+  const bool repeats = option.get_items_expected_max() > 1;
+  std::string value, out;
+  if (takes_value(option)) {
+    const auto list = choices(option, ' ');
+    value = fmt::format("{}:{}:{}", value_is_optional(option) ? ":" : "", value_word(option),
+                        list.empty() ? "_files" : "(" + list + ")");
+  }
+  for (const auto& name : names) {
+    const auto once = repeats ? "*" : names.size() > 1 ? "(" + join(names) + ")" : "";
+    const auto* const joint = !takes_value(option) || value_is_optional(option) ? ""
+                              : name.starts_with("--")                          ? "="
+                                                                                : "+";
+    const auto said = escaped(option.get_description(), "\\[]:");
+    out += fmt::format("      {}\n", shell_quoted(fmt::format("{}{}{}[{}]{}", once, name, joint, said, value)));
+  }
+  return out;
+}
+
+// What may stand where no option does. The commands are words, too: '*'.
+std::string zsh_rest(const CLI::App& command) {
+  const bool files = takes_words(command);
+  if (commands_of(command).empty()) return files ? "*:word:_files" : "*: :";
+  return fmt::format("*: :{{_describe command commands{}}}", files ? "; _files" : "");
+}
+
+std::string fish_flags(const CLI::Option& option) {
+  std::string out;
+  for (const auto& name : option.get_snames()) out += " -s " + name;
+  for (const auto& name : option.get_lnames()) out += " -l " + name;
+  if (const auto list = choices(option, ' '); !list.empty()) {
+    out += " -x -a " + fish_quoted(list);
+  } else if (takes_value(option) && !value_is_optional(option)) {
+    out += " -r -F";
+  }
+  return out + " -d " + fish_quoted(option.get_description());
 }
 
 }  // namespace
@@ -151,15 +254,11 @@ std::string cli_man_page(const CLI::App& cli) {
 }
 
 std::string cli_bash_completion(const CLI::App& cli) {
-  std::string paths, words = fmt::format("    '') words='{}' ;;\n", words_of(cli)), values;
-  for_each_command(cli, "", [&](const CLI::App& command, const std::string& path) {
-    paths += fmt::format("{}'{}'", paths.empty() ? "" : "|", path);
+  std::string words, values;
+  for_each_place(cli, [&](const CLI::App& command, const std::string& path) {
     words += fmt::format("    '{}') words='{}' ;;\n", path, words_of(command));
-    for (const auto* option : command.get_options()) {
-      auto list = choices(*option);
-      for (char& c : list) {
-        if (c == ',') c = ' ';
-      }
+    for (const auto* option : options_of(command)) {
+      const auto list = choices(*option, ' ');
       if (list.empty() || option->get_lnames().empty()) continue;
       values += fmt::format("    '{} --{}') words='{}' ;;\n", path, option->get_lnames().front(), list);
     }
@@ -179,7 +278,55 @@ std::string cli_bash_completion(const CLI::App& cli) {
       "  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
       "}}\n"
       "complete -o default -F _onward onward\n",
-      paths, values, words);
+      quoted_paths(cli, "|"), values, words);
+}
+
+std::string cli_zsh_completion(const CLI::App& cli) {
+  std::string places;
+  for_each_place(cli, [&](const CLI::App& command, const std::string& path) {
+    places += fmt::format("  ('{}')\n", path);
+    std::string commands;
+    for (const auto* sub : commands_of(command))
+      commands += "\n      " + shell_quoted(sub->get_name() + ":" + sub->get_description());
+    if (!commands.empty()) places += fmt::format("    commands=({}\n    )\n", commands);
+    places += "    words_taken=(\n";
+    for (const auto* option : options_of(command)) places += zsh_specs(*option);
+    places += fmt::format("      {}\n    ) ;;\n", shell_quoted(zsh_rest(command)));
+  });
+  return fmt::format(
+      "#compdef onward\n"
+      "# Written by `onward docs zsh` from app/command_line.cpp; do not edit.\n"
+      "local at='' word\n"
+      "local -a commands words_taken\n"
+      "for word in \"${{(@)words[2,CURRENT-1]}}\"; do\n"
+      "  case \"${{at:+$at }}$word\" in\n    ({}) at=\"${{at:+$at }}$word\" ;;\n  esac\n"
+      "done\n"
+      "case $at in\n{}esac\n"
+      "_arguments : \"${{words_taken[@]}}\"\n",
+      quoted_paths(cli, "|"), places);
+}
+
+std::string cli_fish_completion(const CLI::App& cli) {
+  std::string lines;
+  for_each_place(cli, [&](const CLI::App& command, const std::string& path) {
+    const auto here = fmt::format("complete -c onward -n '__onward_at{}{}'", path.empty() ? "" : " ", path);
+    // -f: no file names; where one may stand instead of a command, they are offered beside.
+    if (!takes_words(command)) lines += here + " -f\n";
+    for (const auto* sub : commands_of(command))
+      lines += fmt::format("{} -a {} -d {}\n", here, sub->get_name(), fish_quoted(sub->get_description()));
+    for (const auto* option : options_of(command)) lines += here + fish_flags(*option) + "\n";
+  });
+  return fmt::format(
+      "# Written by `onward docs fish` from app/command_line.cpp; do not edit.\n"
+      "function __onward_at\n"
+      "  set -l at\n"
+      "  set -l words (commandline -opc)\n"
+      "  for word in $words[2..]\n"
+      "    switch (string join -- ' ' $at $word)\n      case {}\n        set -a at $word\n    end\n"
+      "  end\n"
+      "  test \"$at\" = \"$argv\"\n"
+      "end\n{}",
+      quoted_paths(cli, " "), lines);
 }
 
 }  // namespace app

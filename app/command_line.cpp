@@ -5,9 +5,14 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <map>
+#include <string>
 
 #include "app/cli_docs.hpp"
 #include "app/commands.hpp"
+#include "app/config_page.hpp"
+#include "app/metrics_text.hpp"
+#include "app/replies_text.hpp"
 #include "core/failpoint.hpp"
 #include "core/ip.hpp"
 
@@ -185,7 +190,7 @@ int run_command_line(int argc, const char* const* argv) {
   log_command->add_option("--rcpt", log.rcpt, "recipient");
   log_command->add_option("--from", log.from, "envelope sender");
   log_command->add_option("--id", log.id, "of a message or session, or a Message-ID in <>");
-  log_command->add_option("--status", log.status)
+  log_command->add_option("--status", log.status, "what became of it")
       ->check(CLI::IsMember({"forwarded", "rejected", "deferred", "queued", "dropped", "delivered", "bounced"}));
   log_command->add_option("--most", log.most, "rows")->check(CLI::Range(1, 1000))->capture_default_str();
   log_command->callback([&] { action = [&] { return cmd_log(global, log); }; });
@@ -293,15 +298,19 @@ int run_command_line(int argc, const char* const* argv) {
   ImportOptions import;
   add_import(*command(cli, "import", "rules of other systems as domain files"), global, import, action);
 
+  const std::map<std::string, std::function<std::string()>> pages{{"configuration", configuration_page},
+                                                                  {"metrics", metrics_page},
+                                                                  {"replies", replies_page},
+                                                                  {"man", [&] { return cli_man_page(cli); }},
+                                                                  {"bash", [&] { return cli_bash_completion(cli); }},
+                                                                  {"zsh", [&] { return cli_zsh_completion(cli); }},
+                                                                  {"fish", [&] { return cli_fish_completion(cli); }}};
   std::string page;
   auto* docs = cli.add_subcommand("docs", "print a page that is made from the code")->group("");
-  docs->add_option("PAGE", page)
-      ->required()
-      ->check(CLI::IsMember({"configuration", "metrics", "replies", "man", "bash"}));
+  docs->add_option("PAGE", page)->required()->check(CLI::IsMember(pages));
   docs->callback([&] {
     action = [&] {
-      if (page == "configuration" || page == "metrics" || page == "replies") return cmd_docs(page);
-      std::fputs((page == "man" ? cli_man_page(cli) : cli_bash_completion(cli)).c_str(), stdout);
+      std::fputs(pages.at(page)().c_str(), stdout);
       return kExitOk;
     };
   });

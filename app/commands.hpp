@@ -99,8 +99,6 @@ int cmd_dns_records(const GlobalOptions& global, const DnsOptions& options);
 int cmd_dns_check(const GlobalOptions& global, const DnsOptions& options);
 int cmd_setup(const GlobalOptions& global, const SetupOptions& options);
 int cmd_import(const GlobalOptions& global, const ImportOptions& options);
-// What is generated out of the code, for docs/: "metrics" or "replies". Hidden; for developers.
-int cmd_docs(const std::string& page);
 int cmd_queue_list(const GlobalOptions& global, const QueueFilter& filter);
 int cmd_queue_show(const GlobalOptions& global, const QueueFilter& filter);
 // retry, hold, release, fail, delete

@@ -11,6 +11,8 @@ install(FILES README.md CHANGELOG.md LICENSE ${pages} DESTINATION share/doc/onwa
 install(FILES docs/man/onward.1 DESTINATION share/man/man1)
 install(FILES docs/man/onward.toml.5 DESTINATION share/man/man5)
 install(FILES conf/completion/onward.bash DESTINATION share/bash-completion/completions RENAME onward)
+install(FILES conf/completion/_onward DESTINATION share/zsh/site-functions)
+install(FILES conf/completion/onward.fish DESTINATION share/fish/vendor_completions.d)
 install(FILES conf/onward.sysusers DESTINATION lib/sysusers.d RENAME onward.conf)
 install(FILES conf/onward.tmpfiles DESTINATION lib/tmpfiles.d RENAME onward.conf)
 install(FILES conf/onward.socket DESTINATION lib/systemd/system)

@@ -57,7 +57,7 @@ constexpr std::string_view kConditions[] = {
 };
 
 constexpr int kPruneStep = 500;
-constexpr int kFew = 1000;                     // an index with no more than so many rows is as good as any
+constexpr int kFew = 20'000;  // rows of an index are counted up to here; going through so many is quick
 constexpr std::size_t kMaxLookedAt = 500'000;  // rows a query looks at; what it has found by then is the answer
 // Rows are in the order of time but for the times when somebody has set the clock back: a query for a time goes on so
 // far beyond it.
@@ -234,6 +234,7 @@ ActivityReader::Way ActivityReader::choose(const ActivityQuery& query) {
   // Rows of a time come in the order of time: of use only where no order of numbers is asked for.
   if ((query.since != 0 || query.until != 0) && query.after < 0) possible.push_back(Way::time);
   if (possible.empty()) return Way::all;
+  if (possible.size() == 1) return possible.front();
   auto best = possible.front();
   std::int64_t fewest = kFew + 1;
   for (const auto way : possible) {

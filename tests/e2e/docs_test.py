@@ -4,7 +4,8 @@ import os
 from lib.case import Case, main
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PAGES = {"metrics": "docs/metrics.md", "man": "docs/man/onward.1", "bash": "conf/completion/onward.bash"}
+PAGES = {"metrics": "docs/metrics.md", "man": "docs/man/onward.1", "bash": "conf/completion/onward.bash",
+         "zsh": "conf/completion/_onward", "fish": "conf/completion/onward.fish"}
 
 
 class Docs(Case):

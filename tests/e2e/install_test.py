@@ -1,4 +1,5 @@
-"""`cmake --install`: what is put where, judged by those who read it: systemd (units, sysusers, tmpfiles), man, bash."""
+"""`cmake --install`: what is put where, judged by those who read it: systemd (units, sysusers, tmpfiles), man, and the
+shells' completion: bash, zsh, fish."""
 import os
 import re
 import shutil
@@ -17,8 +18,28 @@ BUILD = os.path.dirname(os.path.abspath(BINARY))
 FILES = {"bin/onward", "share/onward/onward.rules.yml", "share/onward/grafana-onward.json", "share/onward/example/onward.toml",
          "share/onward/example/domains/example.org.toml", "share/doc/onward/README.md", "share/doc/onward/operations.md",
          "share/doc/onward/metrics.md", "share/doc/onward/LICENSE", "share/man/man1/onward.1", "share/man/man5/onward.toml.5",
-         "share/bash-completion/completions/onward", "lib/sysusers.d/onward.conf", "lib/tmpfiles.d/onward.conf",
+         "share/bash-completion/completions/onward", "share/zsh/site-functions/_onward",
+         "share/fish/vendor_completions.d/onward.fish", "lib/sysusers.d/onward.conf", "lib/tmpfiles.d/onward.conf",
          "lib/systemd/system/onward.service", "lib/systemd/system/onward.socket"}
+
+# Completes the line $3 in a shell at a terminal, with the functions of the folder $1: what it offers goes into the file $2.
+ZSH = r"""
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D
+compadd() {
+  local -a found
+  (( \${@[(I)-[OAD]]} )) || { builtin compadd -O found \"\$@\"; print -rl -- \$found >>$2 }
+  builtin compadd \"\$@\"
+}
+finished() { print >$2.end }
+told() { comppostfuncs=(finished); zle complete-word }
+zle -N told; bindkey '^X' told; print >$2.ready"
+until [[ -e $2.ready ]]; do zpty -r -t shell seen; sleep 0.02; done
+zpty -w -n shell "$3"$'\x18'
+until [[ -e $2.end ]]; do zpty -r -t shell seen; sleep 0.02; done
+zpty -d shell
+"""
 
 
 def run(*command, **arguments):
@@ -105,22 +126,69 @@ class Install(Case):
         for words in ("onward queue list", "--to", "onward dkim keygen DOMAIN SELECTOR", "EXIT STATUS", "75: no daemon"):
             self.assertIn(words, page.stdout)
 
-    def complete(self, *words):
+    def bash(self, *words):
         script = (f". {self.at('share/bash-completion/completions/onward')}; COMP_WORDS=({' '.join(repr(w) for w in words)}); "
                   "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _onward; printf '%s\\n' \"${COMPREPLY[@]}\"")
         result = run("bash", "--norc", "-uc", script)
         self.assertEqual((result.returncode, result.stderr), (0, ""), words)
         return set(result.stdout.split())
 
+    def zsh(self, *words):
+        """What Tab would offer in a shell at a terminal."""
+        with tempfile.TemporaryDirectory() as folder:
+            result = run("zsh", "-fc", ZSH, "zsh", self.at("share/zsh/site-functions"), os.path.join(folder, "out"), " ".join(words),
+                         cwd=self.here())
+            self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""), words)
+            with open(os.path.join(folder, "out"), encoding="utf-8") as f:
+                return set(f.read().split())
+
+    def fish(self, *words):
+        script = f"source {self.at('share/fish/vendor_completions.d/onward.fish')}; complete -C {' '.join(words)!r}"
+        result = run("fish", "--no-config", "-c", script, cwd=self.here())
+        self.assertEqual((result.returncode, result.stderr), (0, ""), words)
+        return {line.split("\t")[0] for line in result.stdout.splitlines()}
+
+    def here(self):
+        """A folder with one file."""
+        path = os.path.join(self.folder, "here")
+        os.makedirs(path, exist_ok=True)
+        with open(os.path.join(path, "m.eml"), "w", encoding="utf-8"):
+            return path
+
+    def judge(self, complete):
+        self.assertLessEqual({"serve", "queue", "dns", "setup"}, complete("onward", ""))
+        self.assertNotIn("docs", complete("onward", ""), "hidden")
+        self.assertIn("--version", complete("onward", "--v"))
+        self.assertEqual(complete("onward", "que"), {"queue"})
+        self.assertLessEqual({"list", "show", "retry"}, complete("onward", "-c", "x.toml", "queue", ""))
+        self.assertEqual(complete("onward", "queue", "list", "--st"), {"--state"})
+        self.assertEqual(complete("onward", "queue", "list", "--state", ""), {"active", "deferred", "hold"})
+        self.assertEqual(complete("onward", "dns", "records", "example.org", "--format", ""), {"zone", "json", "cloudflare"})
+
     def test_bash_completion(self):
-        self.assertLessEqual({"serve", "queue", "dns", "setup", "--version"}, self.complete("onward", ""))
-        self.assertNotIn("docs", self.complete("onward", ""), "hidden")
-        self.assertEqual(self.complete("onward", "que"), {"queue"})
-        self.assertLessEqual({"list", "show", "retry"}, self.complete("onward", "-c", "x.toml", "queue", ""))
-        self.assertEqual(self.complete("onward", "queue", "list", "--st"), {"--state"})
-        self.assertEqual(self.complete("onward", "queue", "list", "--state", ""), {"active", "deferred", "hold"})
-        self.assertEqual(self.complete("onward", "dns", "records", "example.org", "--format", ""), {"zone", "json", "cloudflare"})
-        self.assertEqual(self.complete("onward", "-c", ""), set())
+        self.judge(self.bash)
+        self.assertEqual(self.bash("onward", "-c", ""), set(), "bash itself offers file names")
+
+    def test_zsh_completion(self):
+        result = run("zsh", "-n", self.at("share/zsh/site-functions/_onward"))
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.judge(self.zsh)
+        self.judge_files(self.zsh)
+
+    def test_fish_completion(self):
+        result = run("fish", "--no-execute", self.at("share/fish/vendor_completions.d/onward.fish"))
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.judge(self.fish)
+        self.judge_files(self.fish)
+        script = f"source {self.at('share/fish/vendor_completions.d/onward.fish')}; complete -C 'onward recov'"
+        self.assertEqual(run("fish", "--no-config", "-c", script).stdout,
+                         "recover\tcheck and repair state_dir after damage, saying what was lost\n")
+
+    def judge_files(self, complete):
+        self.assertEqual(complete("onward", "-c", ""), {"m.eml"})
+        self.assertEqual(complete("onward", "import", "csv", ""), {"m.eml"})
+        self.assertEqual(complete("onward", "auth", ""), {"spf", "m.eml"})
+        self.assertNotIn("m.eml", complete("onward", "queue", ""))
 
 
 if __name__ == "__main__":

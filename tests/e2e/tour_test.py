@@ -2,20 +2,25 @@
 times and ports are replaced by others of the same length. The page is written anew with
     ONWARD_TOUR=write ONWARD_BIN=build/asan/onward python3 tests/e2e/tour_test.py
 and fails as stale when the program says something else now."""
+import json
 import os
 import pwd
 import re
 import shlex
 import subprocess
 import textwrap
+import threading
 
+from lib import keys
 from lib.case import Case, main
 from lib.dns import Dns
 from lib.onward import Onward
 from lib.ports import free_port
+from lib.upstream import Until
 from lib.wait import wait_until
 
-PAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs/tour.md")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PAGE = os.path.join(ROOT, "docs/tour.md")
 V4 = "198.18.0.25"
 MAIL = (b"From: <bob@origin.test>\r\nTo: <sales@example.org>\r\nSubject: a test\r\nDate: Sat, 28 Nov 2026 12:00:00 +0000\r\n"
         b"Message-ID: <1@origin.test>\r\n\r\nHello.\r\n")
@@ -50,6 +55,7 @@ class Sanitised:
             text = text.replace(real, shown)
         text = re.sub(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(\.\d+)?", r"2026-11-28\g<1>12:00:00\2", text)
         text = re.sub(r"(12:00:00)\.\d{3}", r"\1.000", text)
+        text = re.sub(r"\d{4}-\d\d-\d\d\b(?![T ]12:00:00)", "2026-11-28", text)
         text = re.sub(r"\w{3}, \d+ \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "Sat, 28 Nov 2026 12:00:00 +0000", text)
         text = re.sub(r"SRS0=\w+=\w\w=", "SRS0=ABCDEFGH=AB=", text)
         text = re.sub(r"[A-Za-z0-9+/]{40,}=*", "MIIBIjANBgkqhkiG9w0B...", text)
@@ -104,8 +110,8 @@ class Tour(Case):
     def folder_or_root(self):
         return self.folder if os.path.isdir(self.folder) else "/"
 
-    def talk(self, sender, rcpt, expected):
-        """One transaction, shown."""
+    def talk(self, sender, rcpt, expected, leave=None):
+        """One transaction, shown. leave: called behind the final dot; the client goes when it returns, and hears nothing."""
         client = self.daemon.client(hello=False)
         lines = []
 
@@ -128,6 +134,12 @@ class Tour(Case):
             tell("DATA")
             lines.extend(["C: Subject: a test", "C: ...", "C: ."])
             client.send(MAIL + b".\r\n")
+            if leave is not None:
+                leave()
+                client.close()
+                lines.append("(the connection is lost)")
+                self.block(self.clean("\n".join(lines)))
+                return last
             last = hear()
         self.assertEqual(last.code, expected, lines)
         client.quit()
@@ -142,7 +154,8 @@ class Tour(Case):
         self.names = self.keep(Dns("\n".join(printed) + """
 origin.test. TXT "v=spf1 ip4:127.0.0.1 -all"
 origin.test. A 127.0.0.1
-inbox.test. A 127.0.0.1
+inbox.test. MX 10 mx.inbox.test.
+mx.inbox.test. A 127.0.0.1
 """))
         self.clean.always(self.names.server, "127.0.0.1:53")
 
@@ -159,10 +172,12 @@ inbox.test. A 127.0.0.1
         self.run_it("onward check")
         self.publish()
         self.say("The records are published; a name server and a destination of this tour take the place of the Internet:")
-        inbox = self.upstream()
+        inbox = self.upstream(tls=keys.tls_server())
         self.clean.always(inbox.via[0], "127.0.0.1:2526")
+        for before in ("= ", "delivery.port: added: "):
+            self.clean.always(f"{before}{inbox.port}", f"{before}2526")
         copy(self.config, os.path.join(self.folder, "before.toml"))
-        more = (f'\n[dns]\nservers = ["{self.names.server}"]\n\n[[route]]\ndomain = "*"\nvia    = ["{inbox.via[0]}"]\n\n'
+        more = (f'\n[dns]\nservers = ["{self.names.server}"]\n\n[delivery]\nport                 = {inbox.port}\nprivate_destinations = true\n\n'
                 '[queue]\nretry = ["10m"]\n\n[metrics]\nlisten = ""\n')
         with open(self.config, "a", encoding="utf-8") as f:
             f.write(more)
@@ -187,6 +202,14 @@ inbox.test. A 127.0.0.1
         with open(os.path.join(self.folder, "virtual"), "w", encoding="utf-8") as f:
             f.write("# sales people\nteam@example.net ann@inbox.test, ben@inbox.test\nlocal@example.net |/usr/bin/program\n")
         self.run_it("onward import postfix virtual", code=1)
+        with open(os.path.join(self.folder, "list.csv"), "w", encoding="utf-8") as f:
+            f.write("alias,destination\nteam@example.net,ann@inbox.test\n")
+        self.run_it("onward import csv list.csv")
+        with open(os.path.join(self.folder, "rules.json"), "w", encoding="utf-8") as f:
+            json.dump({"result": [{"name": "team", "enabled": True,
+                                   "matchers": [{"type": "literal", "field": "to", "value": "team@example.net"}],
+                                   "actions": [{"type": "forward", "value": ["ann@inbox.test"]}]}]}, f)
+        self.run_it("onward import cloudflare rules.json")
 
         self.title("Serving")
         self.run_it("onward status", code=75)
@@ -202,6 +225,22 @@ inbox.test. A 127.0.0.1
         fields = re.sub(r"\r\n[ \t]+", " ", inbox.accepted[0].data.decode()).split("\r\n")
         self.block(self.clean("\n".join(field[:76] + ("..." if len(field) > 76 else "")
                                         for field in fields[:fields.index("")] if not field.startswith(("From", "To", "Sub", "Date", "Mess")))))
+        self.say("A sender loses its connection before it hears the answer. The destination has the message all the same, and the "
+                 "delivery ledger knows:")
+        answer = threading.Event()
+        inbox.plan["dot"] = [Until(answer), "250 2.0.0 taken"]
+        self.talk(SENDER, "sales@example.org", 354, leave=lambda: wait_until(lambda: len(inbox.attempts) > 1, "the final dot"))
+        answer.set()
+        inbox.wait_accepted(2)
+        inbox.plan.clear()
+        wait_until(lambda: " 2XX " in self.ask("ledger", "list"), "the ledger's entry")
+        listed = self.run_it("onward ledger list", edit=self.age)
+        fingerprint = listed.split("\n")[1][:8]
+        self.clean.always(fingerprint, "01234567")
+        self.run_it(f"onward ledger show {fingerprint}", edit=self.age)
+        self.say("The sender's next attempt is answered, and is no second copy:")
+        self.talk(SENDER, "sales@example.org", 250)
+        self.assertEqual(len(inbox.accepted), 2)
         self.say("One is refused:")
         self.talk(SENDER, "absent@example.org", 550)
         self.say("The destination goes down. The sender hears it, keeps the message and tries again:")
@@ -221,10 +260,15 @@ inbox.test. A 127.0.0.1
         self.run_it(f"onward queue release {job}")
         self.run_it(f"onward queue retry {job}")
         wait_until(lambda: "deferred" in self.ask("queue", "list"), "the second attempt")
+        self.run_it("onward queue rules add --to inbox.test --reason 'they move house' --for 2h")
+        self.run_it("onward queue rules list")
+        self.run_it("onward queue rules remove 1")
         self.run_it("onward log --since 1h")
+        self.run_it("onward log --rcpt absent@example.org --status rejected --json")
         self.run_it(f"onward trace {job}", keep=14)
-        self.run_it("onward ledger list")
-        self.run_it("onward ledger show 0123", code=None)
+        self.say("How TLS went with each destination, for reports (RFC 8460) to those that ask for them:")
+        self.run_it("onward tlsrpt show")
+        self.run_it("onward tlsrpt send")
         self.run_it(f"onward queue fail {job}")
         self.say("Its sender is told: the report is mail of ours, in the same queue.")
         wait_until(lambda: "<>" in self.ask("queue", "list"), "the report")
@@ -237,25 +281,42 @@ inbox.test. A 127.0.0.1
         self.run_it("onward reload")
         self.run_it("onward drain")
         wait_until(lambda: self.daemon.process.poll() is not None, "the end")
-        self.run_it("onward stop", code=75)
         self.run_it("onward recover")
-        self.compare(HEAD + "".join(self.out))
+        self.block("$ onward serve &")
+        self.start()
+        self.run_it("onward stop")
+        wait_until(lambda: self.daemon.process.poll() is not None, "the end")
+        page = HEAD + "".join(self.out)
+        for path in self.commands():
+            self.assertIn(f"\n    $ onward {path}", page, "a command that the tour leaves out")
+        self.compare(page)
+
+    def commands(self):
+        """All that do something, as bash's completion has them."""
+        completion = subprocess.run([self.frame.binary, "docs", "bash"], capture_output=True, text=True, timeout=60, check=True,
+                                    env=self.frame.environment()).stdout
+        paths = re.findall(r"^    '([a-z ]+)'\) words='([a-z ]*)", completion, re.M)
+        return [path for path, words in paths if not words.strip() or path == "auth"]
 
     def ask(self, *arguments):
         return subprocess.run([self.frame.binary, *arguments, "-c", self.config], capture_output=True, text=True, timeout=60,
                               env=self.frame.environment()).stdout
 
     @staticmethod
+    def age(text):
+        return re.sub(r"(?m)( 12:00:00) +\d+s +", r"\1  0s   ", text)
+
+    @staticmethod
     def status(text):
         """What depends on the moment."""
-        text = TABLE.sub(lambda m: f"{m[1]:<11}  0.4   0.4  0.4{'5' if m[1] == 'connections' else m[2]:>8}", text)
+        text = TABLE.sub(lambda m: f"{m[1]:<11}  0.4   0.4  0.4{'7' if m[1] == 'connections' else m[2]:>8}", text)
         text = re.sub(r"(?m)^a minute .*$", "a minute      1m    5m  15m  in all", text)
         text = re.sub(r"(?m)^onward +\S+ on (.*), up .*$", r"onward     1.0.0 on \1, up 7s", text)
         text = re.sub(r"(?m)^memory .*$", "memory     0.0 of 512 MiB; spilled 0.0 MiB of 10 GiB; pressure 0", text)
         text = re.sub(r"(?m)^seconds .*$", "seconds    50 %    95 %    99 %  measured", text)
         text = re.sub(r"(?m)^(answer|connect|DNS) +(<=|-).* (\d+)$", lambda m: f"{m[1]:<7}  <=0.05  <=0.05  <=0.05         9", text)
         text = re.sub(r"(?m)^sessions .*$", "sessions   0", text)
-        text = re.sub(r"(?m)^upstream .*$", "upstream   0 connections kept", text)
+        text = re.sub(r"(?m)^upstream .*(\n +mx:.*)*$", "upstream   0 connections kept", text)
         return re.sub(r"(?m)^DNS check .*\n", "", text)
 
     def compare(self, page):
