@@ -280,9 +280,7 @@ net::Awaitable<json> QueueDesk::trace(json request) {
     if (job) answer["queue"].push_back(job_json(*job));
   }
   answer["ledger"] = json::array();
-  for (const auto& row : durable_.ledger->list(queue::kMaxListed)) {
-    if (std::find(ids.begin(), ids.end(), row.trace) != ids.end()) answer["ledger"].push_back(ledger_json(row));
-  }
+  for (const auto& row : durable_.ledger->traced(ids)) answer["ledger"].push_back(ledger_json(row));
   if (answer["log"].empty() && answer["queue"].empty() && answer["ledger"].empty()) {
     answer["ok"] = false;
     answer["error"] = "nothing is known of it";

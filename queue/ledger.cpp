@@ -129,6 +129,10 @@ core::Result<std::vector<Ledger::Row>> Ledger::find(std::string_view hex_prefix,
   return state_->find(prefix, std::min(most, kMaxListed));
 }
 
+std::vector<Ledger::Row> Ledger::traced(std::span<const std::string> ids) const {
+  return state_->traced(ids);
+}
+
 Ledger::Stats Ledger::stats() const {
   return state_->stats();
 }

@@ -188,6 +188,8 @@ class Ledger {
   std::vector<Row> list(std::size_t most) const;
   // Those whose fingerprint begins so: kMinPrefix to 64 hexadecimal digits in any case (of 64 the first 32 count).
   core::Result<std::vector<Row>> find(std::string_view hex_prefix, std::size_t most) const;
+  // Those of these messages, by their ids ("k3v7q2mzxa-1"), at most kMaxListed.
+  std::vector<Row> traced(std::span<const std::string> ids) const;
 
   struct Stats {
     std::uint64_t limit = 0, entries = 0, in_flight = 0, lost = 0, delivered = 0, owned = 0;

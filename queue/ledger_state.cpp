@@ -425,7 +425,8 @@ std::vector<Ledger::Row> LedgerState::list(std::size_t most) const {
   return rows;
 }
 
-std::vector<Ledger::Row> LedgerState::find(std::string_view prefix, std::size_t most) const {
+template <class Wanted>
+std::vector<Ledger::Row> LedgerState::scan(Wanted wanted, std::size_t most) const {
   const auto time = now();
   std::vector<Ledger::Row> rows;
   for (Slot next = 1;;) {
@@ -434,12 +435,26 @@ std::vector<Ledger::Row> LedgerState::find(std::string_view prefix, std::size_t 
     for (; next < end; ++next) {
       const auto& entry = table_[next];
       if (entry.mark <= LedgerMark::claimed || LedgerTable::expired(entry, time)) continue;
-      if (!hex(entry.exact).starts_with(prefix)) continue;
+      if (!wanted(entry)) continue;
       rows.push_back(row(next, time));
       if (rows.size() >= most) return rows;
     }
     if (next >= table_.high_water()) return rows;
   }
+}
+
+std::vector<Ledger::Row> LedgerState::find(std::string_view prefix, std::size_t most) const {
+  return scan([prefix](const LedgerEntry& entry) { return hex(entry.exact).starts_with(prefix); }, most);
+}
+
+std::vector<Ledger::Row> LedgerState::traced(std::span<const std::string> ids) const {
+  std::vector<PackedTrace> traces;
+  for (const auto& id : ids) {
+    if (const auto trace = pack_trace(id); trace != PackedTrace()) traces.push_back(trace);
+  }
+  if (traces.empty()) return {};
+  return scan([&](const LedgerEntry& entry) { return std::ranges::find(traces, entry.trace) != traces.end(); },
+              kMaxListed);
 }
 
 Ledger::Stats LedgerState::stats() const {

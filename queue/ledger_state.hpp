@@ -50,6 +50,7 @@ class LedgerState {
 
   std::vector<Ledger::Row> list(std::size_t most) const;
   std::vector<Ledger::Row> find(std::string_view prefix, std::size_t most) const;
+  std::vector<Ledger::Row> traced(std::span<const std::string> ids) const;
   Ledger::Stats stats() const;
   core::Error file_error() const;
 
@@ -64,6 +65,9 @@ class LedgerState {
   Finding finding(Slot slot) const;
   Slot find_slot(const Copy& copy) const;
   Ledger::Row row(Slot slot, std::uint32_t time) const;
+  // Rows of the entries that `wanted` takes; other threads get between slices of them.
+  template <class Wanted>
+  std::vector<Ledger::Row> scan(Wanted wanted, std::size_t most) const;
   Lock clear_expired(Lock lock, const Copy& copy);
   Slot place(Slot known, LedgerEntry& entry);
   // These end the lock: the record is written outside of it, in the order of the changes of its slot.

@@ -555,6 +555,19 @@ TEST_F(LedgerTest, lists_the_newest_first) {
   EXPECT_EQ(ledger->list(1).at(0).trace, "abcdefghij-500");
 }
 
+// However many came after it.
+TEST_F(LedgerTest, finds_by_message) {
+  auto ledger = open(20000);
+  for (int i = 0; i < 10000; ++i) deliver(*ledger, copy_of(i));  // each message has ten
+  EXPECT_EQ(ledger->traced(std::vector<std::string>{"abcdefghij-1"}).size(), 10U);
+  const auto found = ledger->traced(std::vector<std::string>{"abcdefghij", "", "abcdefghij-1", "abcdefghij-77"});
+  EXPECT_EQ(found.size(), 20U);
+  for (const auto& row : found) EXPECT_TRUE(row.trace == "abcdefghij-1" || row.trace == "abcdefghij-77") << row.trace;
+  EXPECT_TRUE(ledger->traced(std::vector<std::string>{"zzzzzzzzzz-1"}).empty());
+  EXPECT_TRUE(ledger->traced(std::vector<std::string>{"<a@b.test>", "abcdefghij-0"}).empty());
+  EXPECT_TRUE(ledger->traced({}).empty());
+}
+
 TEST_F(LedgerTest, finds_by_prefix) {
   auto ledger = open(20000);
   for (int i = 0; i < 10000; ++i) deliver(*ledger, copy_of(i));
