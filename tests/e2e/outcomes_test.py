@@ -214,7 +214,7 @@ class Outcomes(OwnedCase):
             self.daemon.start()
         self.finish(ones)
         self.settle(ones)
-        self.daemon.stop()
+        self.renew()
 
     def test_with_kills(self):
         points = [name for name, _ in kill_points()]

@@ -56,7 +56,8 @@ class Case(unittest.TestCase):
 
     def _end(self):
         wrong = []
-        ends = sorted(self._ends, key=lambda e: not isinstance(e, Onward))  # Onward while its upstreams still answer
+        began, self._ends = self._ends, []
+        ends = sorted(began, key=lambda e: not isinstance(e, Onward))  # Onward while its upstreams still answer
         for end in ends:
             if isinstance(end, Onward):
                 found = end.check_end(end.end_limit)

@@ -30,8 +30,16 @@ class OwnedCase(Case):
 
     def setUp(self):
         super().setUp()
+        self.begin()
+
+    def begin(self):
         self.names = self.dns(ZONE)
         self.inbox, self.corp, self.origin = self.upstream(), self.upstream(), self.upstream()
+
+    def renew(self):
+        """Ends all servers and begins anew: for a test of many rounds."""
+        self._end()
+        self.begin()
 
     def serve(self, delivery=None, queue=None, start=True, domains=None, **more):
         settings = {"policy": {"spf": "dmarc"},
