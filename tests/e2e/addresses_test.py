@@ -44,7 +44,7 @@ class Addresses(Case):
                 self.assertIn(f"client-ip={source}" if "." in source else f'client-ip="{source}"', unfolded(fields["Received-SPF"]))
                 literal = f"[{source}]" if "." in source else f"[IPv6:{source}]"
                 self.assertIn(f"(mx.author.test {literal})", unfolded(fields["Received"]))
-                self.assertTrue(daemon.log(event="delivery", client_ip=source))
+                daemon.wait_log(event="delivery", client_ip=source)
         daemon.address = "127.0.0.1"
         client = daemon.client(source="127.0.0.1")  # interface.md §6.4: loopback is judged like everybody
         reply = client.transaction("x@local.test", "alice@fwd.test", message(sender="x@local.test"))["data"]

@@ -214,6 +214,7 @@ class Outcomes(OwnedCase):
             self.daemon.start()
         self.finish(ones)
         self.settle(ones)
+        self.daemon.stop()  # the point may be one that is reached only now
         self.renew()
 
     def test_with_kills(self):
