@@ -7,6 +7,18 @@
 namespace app {
 namespace {
 
+constexpr std::string_view kIntro = R"(<!-- Written by `onward docs replies` from mail/reasons.cpp; do not edit. -->
+# Replies
+
+Every refusal that Onward makes itself ends in ` [reason id]`. *reason* is one of the words below; it never changes its
+meaning. *id* is the session (`k3v7q2mzxa`) or the message (`k3v7q2mzxa-1`): grep for it in the log, or ask
+`onward trace ID`. Replies that another server gave us end in ` [upstream id]`; their code and text are that server's.
+
+4xx means: not now. We hold nothing, your server keeps the message and tries again. 5xx means: not like this, do not try
+the same again. After 421, and where the table says *closes*, the connection ends; where it says *may close*, the row
+tells when.
+)";
+
 std::string_view closes(mail::Reason::Closes closes) {
   switch (closes) {
     case mail::Reason::Closes::no:
@@ -33,18 +45,7 @@ std::string row(const mail::Reason& reason) {
 }  // namespace
 
 std::string replies_page() {
-  std::string out =
-      "<!-- Written by `onward docs replies` from mail/reasons.cpp; do not edit. -->\n"
-      "# Replies\n\n"
-      "Every refusal that Onward makes itself ends in ` [reason id]`. *reason* is one of the words below; it never "
-      "changes its\nmeaning. *id* is the session (`k3v7q2mzxa`) or the message (`k3v7q2mzxa-1`): grep for it in the "
-      "log, or ask\n`onward trace ID`. Replies that another server gave us end in ` [upstream id]`; their code and "
-      "text "
-      "are that server's.\n\n"
-      "4xx means: not now. We hold nothing, your server keeps the message and tries again. 5xx means: not like this, "
-      "do "
-      "not try\nthe same again. After 421, and where the table says *closes*, the connection ends; where it says *may "
-      "close*, the row\ntells when.\n";
+  std::string out(kIntro);
   for (const auto& section : mail::reason_sections()) {
     out += fmt::format("\n## {}\n\n| reason | reply | what happened | what the sender should do |\n|---|---|---|---|\n",
                        section.title);

@@ -10,6 +10,7 @@ import itertools
 import os
 import random
 import signal
+import subprocess
 import threading
 
 from kill_points_test import kill_points
@@ -161,20 +162,33 @@ class Outcomes(OwnedCase):
             if not left:
                 break
             if self.daemon.process.poll() is not None:
-                self.assertEqual(self.daemon.process.returncode, KILLED, self.daemon.log_text()[-2000:])
-                self.daemon.log_file.close()
-                self.daemon.start()
+                self.revive()
             self.at_once(left)
-            if self.daemon.process.poll() is None and any(not one.replies for one in left):
-                try:
-                    self.daemon.process.wait(0.2)  # it is dying
-                except Exception:  # pylint: disable=broad-except
-                    pass
+            if any(not one.replies for one in left):
+                self.dies(0.2)
         self.assertEqual([one.combination for one in ones if not one.done], [], "no answer")
+
+    def dies(self, limit):
+        try:
+            self.daemon.process.wait(limit)
+            return True
+        except subprocess.TimeoutExpired:
+            return False
+
+    def revive(self):
+        self.assertEqual(self.daemon.process.returncode, KILLED, self.daemon.log_text()[-2000:])
+        self.daemon.log_file.close()
+        self.daemon.start()
 
     def settle(self, ones):
         """Until nothing is left to do; then everything is counted."""
-        self.wait_queue(0, limit=60)
+        try:
+            self.wait_queue(0, limit=60)
+        except AssertionError:  # killed after all the answers
+            if not self.dies(1):
+                raise
+            self.revive()
+            self.wait_queue(0, limit=60)
         owed = [one for one in ones if one.answer == 250 and "c" in one.combination]
         wait_until(lambda: all(self.reported()[one.token] for one in owed), "the reports")
         flagged, reported = self.flagged(), self.reported()
