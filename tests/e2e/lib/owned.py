@@ -4,6 +4,7 @@ import json
 
 from .case import Case, message
 from .onward import FORWARDED
+from .ports import release
 from .wait import wait_until
 
 ZONE = """
@@ -39,6 +40,7 @@ class OwnedCase(Case):
     def renew(self):
         """Ends all servers and begins anew: for a test of many rounds."""
         self._end()
+        release()
         self.begin()
 
     def serve(self, delivery=None, queue=None, start=True, domains=None, **more):
