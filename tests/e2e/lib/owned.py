@@ -31,9 +31,9 @@ class OwnedCase(Case):
 
     def setUp(self):
         super().setUp()
-        self.begin()
+        self.start_servers()
 
-    def begin(self):
+    def start_servers(self):
         self.names = self.dns(ZONE)
         self.inbox, self.corp, self.origin = self.upstream(), self.upstream(), self.upstream()
 
@@ -41,7 +41,7 @@ class OwnedCase(Case):
         """Ends all servers and begins anew: for a test of many rounds."""
         self._end()
         release()
-        self.begin()
+        self.start_servers()
 
     def serve(self, delivery=None, queue=None, start=True, domains=None, **more):
         settings = {"policy": {"spf": "dmarc"},
