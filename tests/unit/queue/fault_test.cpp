@@ -197,7 +197,7 @@ TEST(StoreFaults, WritingABodyFile) {
     EXPECT_EQ(place.store().health().sealed, c.sealed);
     place.heal();
     place.reopen();
-    EXPECT_TRUE(place.body_files().empty());
+    EXPECT_TRUE(place.bodies_are_gone());
     EXPECT_TRUE(place.list().empty());
     EXPECT_TRUE(place.put("a", octets(700'000)).ok());
   }

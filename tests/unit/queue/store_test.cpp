@@ -125,10 +125,7 @@ TEST(Store, LargeBodiesLieInFilesAndGoWithTheirMessage) {
   for (const auto& work : leased.work) EXPECT_TRUE(place.settle(work, Done{}).ok());
   EXPECT_EQ(place.statistics().messages, 0U);
   EXPECT_EQ(place.statistics().octets, 0U);
-  run([&]() -> Awaitable<void> {
-    const bool gone = co_await eventually([&] { return place.body_files().empty(); });
-    EXPECT_TRUE(gone);
-  });
+  EXPECT_TRUE(place.bodies_are_gone());
   EXPECT_EQ(place.read(key).error(), StoreErrc::not_found);
 }
 
@@ -161,15 +158,12 @@ TEST(Store, RefusesWhatCannotBeStored) {
   EXPECT_TRUE(bad([](auto& m) { m.envelope.size -= 1; }));  // or too late
   EXPECT_TRUE(bad([](auto& m) { m.envelope.size = kInlineBody + 9; }));
   EXPECT_EQ(place.statistics().messages, 0U);
-  EXPECT_TRUE(place.body_files().empty());
+  EXPECT_TRUE(place.bodies_are_gone());
 
   EXPECT_TRUE(place.put(std::string(kMaxId, 'a'), text).ok());
   EXPECT_EQ(place.put(std::string(kMaxId, 'a'), text).error, StoreErrc::exists);
   EXPECT_EQ(place.put(std::string(kMaxId, 'a'), octets(100'000)).error, StoreErrc::exists);
-  run([&]() -> Awaitable<void> {
-    const bool gone = co_await eventually([&] { return place.body_files().empty(); });
-    EXPECT_TRUE(gone);
-  });
+  EXPECT_TRUE(place.bodies_are_gone());
 }
 
 TEST(Store, AMessageMayHaveAsManyRecipientsAsTheLimitSays) {
@@ -204,7 +198,7 @@ TEST(Store, ASourceThatFailsLeavesNothing) {
     EXPECT_EQ(receipt.commit, Commit::not_committed);
     EXPECT_EQ(receipt.error, core::Errc::reset);
     place.reopen();
-    EXPECT_TRUE(place.body_files().empty());
+    EXPECT_TRUE(place.bodies_are_gone());
     EXPECT_EQ(place.statistics().messages, 0U);
     place.close();
   }
@@ -715,7 +709,7 @@ TEST(Store, RemovedMailIsGoneAndItsAttemptStopsBeforeTheDot) {
   EXPECT_EQ(wait_for(store.check(work.job.key, work.lease)).error(), StoreErrc::lease_lost);
   EXPECT_EQ(ids(place.list()), std::vector<std::string>{"b"});
   place.reopen();
-  EXPECT_TRUE(place.body_files().empty());
+  EXPECT_TRUE(place.bodies_are_gone());
 }
 
 TEST(Store, LeasesByHandWhatIsNotBeingTried) {

@@ -261,6 +261,10 @@ class Place {
   }
   Statistics statistics() { return *wait_for(store_->statistics()); }
   std::vector<std::string> body_files() { return *posix_files().list(folder.file("bodies")); }
+  // Files are removed after the answers, so this is waited for.
+  bool bodies_are_gone() {
+    return wait_for(eventually([this] { return body_files().empty(); }));
+  }
 
   TemporaryFolder folder;
   SharedClock clock;
