@@ -65,10 +65,11 @@ T wait_for(Awaitable<T> work) {
   return std::move(*result);
 }
 
-// Waits until `condition` holds, at most 10 s, letting other handlers run.
+// Waits until `condition` holds, at most 45 s (run() gives up after 60), letting other handlers run.
 inline Awaitable<bool> eventually(std::function<bool()> condition) {
   asio::steady_timer timer(co_await asio::this_coro::executor);
-  for (int i = 0; i < 10'000; ++i) {
+  const auto end = core::Steady::now() + 45s;
+  while (core::Steady::now() < end) {
     if (condition()) co_return true;
     timer.expires_after(1ms);
     co_await timer.async_wait(asio::use_awaitable);
