@@ -55,7 +55,7 @@ bool is_word(char c) {
   return core::is_alnum(c) || c == '_';
 }
 
-// Does the text name `word` between backticks or braces?
+// Does the text hold `word` as a whole word?
 bool names(std::string_view text, std::string_view word) {
   for (auto at = text.find(word); at != text.npos; at = text.find(word, at + 1)) {
     const auto end = at + word.size();

@@ -61,7 +61,7 @@ constexpr int kFew = 20'000;  // rows of an index are counted up to here; going 
 constexpr std::size_t kMaxLookedAt = 500'000;  // rows a query looks at; what it has found by then is the answer
 // Rows are in the order of time but for the times when somebody has set the clock back: a query for a time goes on so
 // far beyond it.
-constexpr std::int64_t kSlack = std::int64_t{24} * 3'600'000;
+constexpr std::int64_t kSlack = kDay;
 
 Activity read_row(const sqlite::Statement& row) {
   Activity a;

@@ -35,27 +35,29 @@ void TlsWriter::rolled_back() {
   rows_ = db_.integer("SELECT count(*) FROM tls").value_or(0);
 }
 
+// The columns of the key, then the count: bump_ and insert_ take the same.
+void TlsWriter::run(sqlite::Statement& statement, const TlsSighting& s, std::uint64_t count) {
+  statement.with(s.day, cut(s.domain), s.policy, cut(s.result), cut(s.sending_ip), cut(s.receiving_host),
+                 cut(s.receiving_ip), cut(s.reason), count);
+  statement.run();
+}
+
 bool TlsWriter::bump(const TlsSighting& s, std::uint64_t count) {
   const auto before = db_.rows_changed();
-  bump_.with(s.day, cut(s.domain), s.policy, cut(s.result), cut(s.sending_ip), cut(s.receiving_host),
-             cut(s.receiving_ip), cut(s.reason), count);
-  bump_.run();
+  run(bump_, s, count);
   return db_.rows_changed() > before;
 }
 
 void TlsWriter::insert(TlsSighting s, std::uint64_t count) {
-  if (s.policy.size() > kMaxTlsPolicy || bump(s, count)) return;
+  if (s.policy.size() > kMaxTlsPolicy || bump(s, count) || rows_ >= kMaxTlsRows) return;
   rows_of_.with(s.day, cut(s.domain));
   const auto of_domain = rows_of_.row() ? rows_of_.integer(0) : 0;
   rows_of_.reset();
-  if (rows_ >= kMaxTlsRows) return;
   if (of_domain >= kMaxTlsRowsOfDomain) {
     s.sending_ip = s.receiving_host = s.receiving_ip = s.reason = "";
     if (bump(s, count) || of_domain >= kMaxTlsRowsOfDomain + kMaxTlsShortRows) return;
   }
-  insert_.with(s.day, cut(s.domain), s.policy, cut(s.result), cut(s.sending_ip), cut(s.receiving_host),
-               cut(s.receiving_ip), cut(s.reason), count);
-  insert_.run();
+  run(insert_, s, count);
   ++rows_;
 }
 

@@ -27,6 +27,7 @@ class TlsWriter {
  private:
   bool bump(const TlsSighting& sighting, std::uint64_t count);
   void insert(TlsSighting sighting, std::uint64_t count);
+  void run(sqlite::Statement& statement, const TlsSighting& sighting, std::uint64_t count);
   sqlite::Connection& db_;
   sqlite::Statement bump_, rows_of_, insert_, forget_, prune_;
   std::map<TlsSighting, std::uint64_t> waiting_;  // of one group

@@ -1,23 +1,15 @@
 """scripts/kill-loop: SIGKILL at random moments under load, nothing is lost and nothing comes twice unannounced (DU-02).
 ONWARD_KILLS: how often (default 200, half of them with each custody)."""
-import importlib.machinery
-import importlib.util
 import os
 import subprocess
 import sys
 import unittest
 
+from lib.binary import load_script, script_path
 from lib.case import main
 from lib.onward import BINARY
 
-SCRIPT = os.path.join(os.path.dirname(__file__), "../../scripts/kill-loop")
-
-
-def load():
-    loader = importlib.machinery.SourceFileLoader("kill_loop", SCRIPT)
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("kill_loop", loader))
-    loader.exec_module(module)
-    return module
+SCRIPT = script_path("kill-loop")
 
 
 class Message:
@@ -30,7 +22,7 @@ class Counting(unittest.TestCase):
     """The sums can be wrong in each way."""
 
     def test_sums(self):
-        book = load().Book()
+        book = load_script("kill-loop").Book()
         book.accept(Message("good", ["alice@inbox.test"]))
         book.tell("good", ["alice@fwd.test"], 250, True)
         book.tell("lost", ["alice@fwd.test"], 250, False)

@@ -1,24 +1,16 @@
 """scripts/reload-loop: a configuration is taken while mail passes, and nothing is dropped, lost or doubled (OP-01).
 ONWARD_RELOADS: how often (default 40)."""
-import importlib.machinery
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 import unittest
 
+from lib.binary import load_script, script_path
 from lib.case import main
 from lib.onward import BINARY
 
-SCRIPT = os.path.join(os.path.dirname(__file__), "../../scripts/reload-loop")
-
-
-def load():
-    loader = importlib.machinery.SourceFileLoader("reload_loop", SCRIPT)
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("reload_loop", loader))
-    loader.exec_module(module)
-    return module
+SCRIPT = script_path("reload-loop")
 
 
 class Message:
@@ -30,7 +22,7 @@ class Counting(unittest.TestCase):
     """The sums can be wrong in each way."""
 
     def test_sums(self):
-        book = load().Book()
+        book = load_script("reload-loop").Book()
         for token, versions, hops in (("good", {"first"}, ["inbox.test"]), ("either", {"first", "second"}, ["corp.test"]),
                                       ("missing", {"first"}, []), ("astray", {"second"}, ["inbox.test"]),
                                       ("twice", {"first"}, ["inbox.test", "corp.test"])):
@@ -43,7 +35,7 @@ class Counting(unittest.TestCase):
 
     def test_versions(self):
         """Which version a message must follow, by the time of its MAIL."""
-        versions = load().Versions("first")
+        versions = load_script("reload-loop").Versions("first")
         versions.changes = [[0, 0, "first"], [10, 12, "second"], [20, 22, "first"], [30, float("inf"), "second"]]
         for since, until, names, number in ((5, 6, {"first"}, 0), (5, 11, {"first", "second"}, None),
                                             (11, 11.5, {"first", "second"}, None), (13, 14, {"second"}, 1),

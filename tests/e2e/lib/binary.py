@@ -1,4 +1,6 @@
-"""Which program a script measures or torments."""
+"""Which program a script measures or torments; and such a script itself, for tests of its parts."""
+import importlib.machinery
+import importlib.util
 import os
 import sys
 
@@ -12,6 +14,18 @@ def find_binary(script, wanted=None):
         if path and os.access(path, os.X_OK):
             return os.path.abspath(path)
     sys.exit(f"{script}: no program; build it, or use --binary FILE")
+
+
+def script_path(name):
+    return os.path.join(ROOT, "scripts", name)
+
+
+def load_script(name):
+    """scripts/NAME as a module."""
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), script_path(name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
 
 
 def sanitised(path):

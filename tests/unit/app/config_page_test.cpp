@@ -4,12 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "app/config_text.hpp"
+#include "app/support.hpp"
 
-namespace app {
+namespace app::test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -20,10 +18,8 @@ TEST(ConfigPage, every_key_has_a_meaning_and_every_meaning_a_key) {
 }
 
 TEST(ConfigPage, the_page_is_fresh) {
-  std::ifstream file(ONWARD_SOURCE_DIR "/docs/configuration.md", std::ios::binary);
-  std::stringstream have;
-  have << file.rdbuf();
-  EXPECT_EQ(have.str(), configuration_page()) << "onward docs configuration >docs/configuration.md";
+  EXPECT_EQ(project_file("docs/configuration.md"), configuration_page())
+      << "onward docs configuration >docs/configuration.md";
 }
 
 TEST(ConfigPage, says_what_the_readers_say) {
@@ -37,18 +33,16 @@ TEST(ConfigPage, says_what_the_readers_say) {
 
 // A key that is behind a condition would be asked for in no file that the page is made from: the examples know it then.
 TEST(ConfigPage, all_keys_of_the_examples_are_asked_for) {
-  for (const auto& [path, kind] : {std::pair{"/conf/onward.toml", ConfigKind::main},
-                                   std::pair{"/conf/domains/example.org.toml", ConfigKind::domain}}) {
-    std::ifstream file(std::string(ONWARD_SOURCE_DIR) + path, std::ios::binary);
-    std::stringstream text;
-    text << file.rdbuf();
+  for (const auto& [path, kind] : {std::pair{"conf/onward.toml", ConfigKind::main},
+                                   std::pair{"conf/domains/example.org.toml", ConfigKind::domain}}) {
+    const auto text = project_file(path);
     Report report;
     AskedKeys asked;
     report.asked = &asked;
     if (kind == ConfigKind::main) {
-      parse_main(text.str(), path, report);
+      parse_main(text, path, report);
     } else {
-      parse_domain(text.str(), path, report);
+      parse_domain(text, path, report);
     }
     const auto all = asked_keys(kind);
     EXPECT_FALSE(asked.empty());
@@ -57,4 +51,4 @@ TEST(ConfigPage, all_keys_of_the_examples_are_asked_for) {
 }
 
 }  // namespace
-}  // namespace app
+}  // namespace app::test

@@ -8,14 +8,13 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
-#include <fstream>
 #include <set>
-#include <sstream>
 #include <thread>
 
 #include "app/http_request.hpp"
 #include "app/metrics_server.hpp"
 #include "app/metrics_text.hpp"
+#include "app/support.hpp"
 
 namespace app::test {
 namespace {
@@ -74,10 +73,7 @@ TEST(MetricsText, every_metric_is_declared_well) {
 
 // docs/metrics.md is what the tables say: `onward docs metrics >docs/metrics.md` when this fails.
 TEST(MetricsText, the_page_is_fresh) {
-  std::ifstream file(ONWARD_SOURCE_DIR "/docs/metrics.md", std::ios::binary);
-  std::stringstream have;
-  have << file.rdbuf();
-  EXPECT_EQ(have.str(), metrics_page());
+  EXPECT_EQ(project_file("docs/metrics.md"), metrics_page());
 }
 
 HttpRequest::State state(std::string_view octets) {

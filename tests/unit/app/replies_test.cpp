@@ -2,18 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
+#include "app/support.hpp"
 
 namespace app::test {
 namespace {
 
 // docs/replies.md is what the table says: `onward docs replies >docs/replies.md` when this fails.
 TEST(RepliesText, the_page_is_fresh) {
-  std::ifstream file(ONWARD_SOURCE_DIR "/docs/replies.md", std::ios::binary);
-  std::stringstream have;
-  have << file.rdbuf();
-  EXPECT_EQ(have.str(), replies_page());
+  EXPECT_EQ(project_file("docs/replies.md"), replies_page());
 }
 
 }  // namespace

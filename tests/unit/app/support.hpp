@@ -11,9 +11,16 @@
 #include <string>
 #include <vector>
 
+#include "app/config_files.hpp"
 #include "app/config_text.hpp"
 
 namespace app::test {
+
+// A file of the project, "docs/metrics.md"; "" when it cannot be read.
+inline std::string project_file(const std::string& path) {
+  const auto text = read_file(std::string(ONWARD_SOURCE_DIR "/") + path, std::size_t{1} << 20);
+  return text ? *text : std::string();
+}
 
 // A whole onward.toml: what every one needs, with `top` among the top-level keys and `sections` at the end.
 inline std::string main_toml(const std::string& top, const std::string& sections = "",
